@@ -16,8 +16,8 @@ import sys
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
-import wer  # noqa: E402  (tools/ is not a package)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))  # tools/ is not a package
+import wer
 
 TIMEOUT_S = 120
 
