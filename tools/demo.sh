@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# `make demo`: an attested transcription on this machine, from nothing to the words, and everything stopped again.
+#
+# Builds, starts an enclave in place `process` with the demonstration model on a free port, checks its attestation as a
+# client would, transcribes a recording from models/samples and shows it beside the words that were spoken. Stops what
+# it started however it ends: by itself, by an error, by Ctrl-C, by TERM or HUP.
+set -euo pipefail
+
+top=$(dirname "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")")
+blindbox=$top/bin/blindbox
+sample=$top/models/samples/${1:-meeting}
+name=demo-$$
+mark="demo.$$.$(date +%s)"
+begun_ms=$(date +%s%3N)
+# shellcheck source=tools/buildroot/progress.sh
+. "$top/tools/buildroot/progress.sh"
+
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/blindbox-demo.XXXXXX")
+up=
+
+finish() {
+    local rc=$?
+    trap '' INT TERM HUP # a second Ctrl-C must not leave half of it running
+    stop_job
+    if [ -n "$up" ]; then
+        [ "$rc" -eq 0 ] || printf '==> stopping the enclave\n' >&2
+        timeout -k 2 15 "$blindbox" down --name "$name" >"$scratch/down.log" 2>&1 || true
+        up=
+    fi
+    stop_marked "$mark"
+    rm -rf "$scratch"
+}
+trap finish EXIT
+stop_on_signals
+
+step() {
+    printf '\n[%s/6] %s\n' "$1" "$2"
+}
+
+# Runs a verb as a job, so that a signal reaches this script at once; its output stays on the screen and in $1.
+verb() {
+    local out=$1
+    shift
+    start_job env "BLINDBOX_RUN_MARK=$mark" "$blindbox" "$@" > >(tee "$out")
+    wait_job
+}
+
+# field NAME: a text value of the status.
+field() {
+    sed -n "s/.*\"$1\": *\"\([^\"]*\)\".*/\1/p" "$scratch/status"
+}
+
+step 1 "build root and programs"
+"$top/tools/buildroot/build"
+
+step 2 "start an enclave (place: process) with the demonstration speech model"
+up=yes
+verb "$scratch/up" up --detach --name "$name" --listen 127.0.0.1:0
+
+step 3 "ask where it is and what its measurements should be"
+"$blindbox" status --name "$name" --json >"$scratch/status"
+address=$(field address)
+echo "address       $address"
+echo "root          $(field root)"
+echo "measurements  $(field measurements)"
+sed -n 's/.*"\(PCR\(0\|1\|2\|16\|18\)\)": *"\([0-9a-f]*\)".*/\1 \3/p' "$(field measurements)" |
+    while read -r pcr value; do printf '%-13s %s\n' "$pcr" "$value"; done
+grep -q '"simulated": *true' "$scratch/status" && echo "SIMULATED: the hardware is played by an emulator on this machine"
+
+step 4 "check the attestation as a client does, before any data leaves it"
+verb "$scratch/attest" attest "$address" --root "$(field root)" --measurements "$(field measurements)"
+
+step 5 "transcribe models/samples/${sample##*/}.wav"
+verb "$scratch/words" transcribe --name "$name" "$sample.wav" >/dev/null
+printf 'spoken        %s\n' "$(cat "$sample.txt")"
+printf 'transcribed   %s\n' "$(cat "$scratch/words")"
+
+step 6 "stop the enclave"
+timeout -k 2 15 "$blindbox" down --name "$name"
+up=
+elapsed_ms=$(($(date +%s%3N) - begun_ms))
+printf '\nDone in %d.%d s. Try it yourself: bin/blindbox up, then bin/blindbox transcribe FILE\n' \
+    $((elapsed_ms / 1000)) $((elapsed_ms % 1000 / 100))
