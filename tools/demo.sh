@@ -37,11 +37,9 @@ step() {
     printf '\n[%s/6] %s\n' "$1" "$2"
 }
 
-# Runs a verb as a job, so that a signal reaches this script at once; its output stays on the screen and in $1.
-verb() {
-    local out=$1
-    shift
-    start_job env "BLINDBOX_RUN_MARK=$mark" "$blindbox" "$@" > >(tee "$out")
+# Runs a command as a job, so that a signal reaches this script at once.
+job() {
+    start_job env "BLINDBOX_RUN_MARK=$mark" "$@"
     wait_job
 }
 
@@ -51,11 +49,11 @@ field() {
 }
 
 step 1 "build root and programs"
-"$top/tools/buildroot/build"
+job "$top/tools/buildroot/build"
 
 step 2 "start an enclave (place: process) with the demonstration speech model"
 up=yes
-verb "$scratch/up" up --detach --name "$name" --listen 127.0.0.1:0
+job "$blindbox" up --detach --name "$name" --listen 127.0.0.1:0
 
 step 3 "ask where it is and what its measurements should be"
 "$blindbox" status --name "$name" --json >"$scratch/status"
@@ -68,10 +66,10 @@ sed -n 's/.*"\(PCR\(0\|1\|2\|16\|18\)\)": *"\([0-9a-f]*\)".*/\1 \3/p' "$(field m
 grep -q '"simulated": *true' "$scratch/status" && echo "SIMULATED: the hardware is played by an emulator on this machine"
 
 step 4 "check the attestation as a client does, before any data leaves it"
-verb "$scratch/attest" attest "$address" --root "$(field root)" --measurements "$(field measurements)"
+job "$blindbox" attest "$address" --root "$(field root)" --measurements "$(field measurements)"
 
 step 5 "transcribe models/samples/${sample##*/}.wav"
-verb "$scratch/words" transcribe --name "$name" "$sample.wav" >/dev/null
+job "$blindbox" transcribe --name "$name" "$sample.wav" >"$scratch/words"
 printf 'spoken        %s\n' "$(cat "$sample.txt")"
 printf 'transcribed   %s\n' "$(cat "$scratch/words")"
 

@@ -138,7 +138,7 @@ def test_mel_filters_are_triangles_of_unit_area() -> None:
     bank = mel_filters.mel_filters(80)
     assert bank.shape == (80, 201) and bank.min() == 0.0
     bin_hz = mel_filters.SAMPLE_RATE_HZ / mel_filters.FFT_SIZE
-    assert np.allclose(bank.sum(axis=1) * bin_hz, 1.0, atol=0.09)  # 40 Hz bins sample the narrow ones coarsely
+    assert np.allclose(bank.sum(axis=1) * bin_hz, 1.0, atol=0.09)  # coarse: 40 Hz bins
     assert (np.diff(bank.argmax(axis=1)) >= 0).all()
 
 
