@@ -20,7 +20,7 @@ buildroot=$top/tools/buildroot
 . "$buildroot/progress.sh"
 cd "$top"
 
-sanitizers=(-Db_sanitize=address,undefined -Db_lundef=false)
+sanitizers=('-Db_sanitize=address,undefined' -Db_lundef=false)
 limit_s=1800 # for one stage: a net under the limits that the tests set themselves
 passed=0
 failed=0
@@ -49,7 +49,8 @@ fail() {
 
 # build DIR [OPTION…]
 build() {
-    "$buildroot/build" "$@" || { fail "compiling in $1"; return 1; }
+    start_job "$buildroot/build" "$@"
+    wait_job || { fail "compiling in $1"; return 1; }
 }
 
 # run_unit LABEL DIR
@@ -92,7 +93,7 @@ run_stage() {
     case $1 in
     unit) build build && run_unit unit build ;;
     asan) build build-asan "${sanitizers[@]}" && run_unit asan build-asan ;;
-    tools) "$buildroot/make-root" && run_pytest tools build tools/tests ;;
+    tools) start_job "$buildroot/make-root" && wait_job && run_pytest tools build tools/tests ;;
     e2e) build build && run_pytest e2e build tests/e2e ;;
     e2e-asan) build build-asan "${sanitizers[@]}" && run_pytest e2e-asan build-asan tests/e2e ;;
     *) echo "no such stage: $1 (unit, asan, tools, e2e, e2e-asan)" >&2 && exit 2 ;;
