@@ -1,0 +1,22 @@
+/*
+ * The verbs of `blindbox`: one file per verb, one line here, one in meson.build. A verb is called with its
+ * own name as argv[0] and returns the process's exit status (enum bb_cli_exit).
+ */
+#ifndef BB_CLI_VERBS_H
+#define BB_CLI_VERBS_H
+
+enum bb_cli_exit {
+    BB_CLI_GOOD = 0,
+    BB_CLI_FAILED = 1,      /* did not work; standard error says why */
+    BB_CLI_USAGE = 2,       /* the command line is wrong; nothing was tried */
+    BB_CLI_ATTESTATION = 3, /* the enclave's evidence does not satisfy the policy; nothing was sent */
+};
+
+/* X(function suffix, name, what it does): in the order in which `blindbox help` lists them. */
+#define BB_CLI_VERB_LIST(X)
+
+#define BB_CLI_VERB_DECLARE(suffix, name, summary) int bb_cli_##suffix(int argc, char **argv);
+BB_CLI_VERB_LIST(BB_CLI_VERB_DECLARE)
+#undef BB_CLI_VERB_DECLARE
+
+#endif
