@@ -69,9 +69,10 @@ BB_MUST_USE enum bb_err bb_cbor_finish(const struct bb_cbor *reader);
 /*
  * A map with text keys, read by a table: the usual way to read a message. Each key may occur once
  * (BB_ERR_CBOR_DUPLICATE); required keys must occur and others not in the table must not (BB_ERR_CBOR_KEY),
- * unless `ignore_unknown`. A field whose value is null counts as absent. `out` points to uint64_t (UINT),
- * int64_t (NEGATIVE: any integer), struct bb_view (BYTES, TEXT), bool (BOOL) or double (DOUBLE); fields that
- * are absent are left untouched.
+ * unless `ignore_unknown`. At most BB_CBOR_MAX_FIELDS pairs (BB_ERR_TOO_LARGE). A field whose value is null
+ * counts as absent. `out` points to uint64_t (UINT), int64_t (NEGATIVE: any integer), struct bb_view (BYTES,
+ * TEXT), bool (BOOL), double (DOUBLE) or struct bb_cbor (ARRAY, MAP: a reader of just that item, which is
+ * known to be well-formed); fields that are absent are left untouched, and all are on failure.
  */
 struct bb_cbor_field {
     const char *key;
@@ -84,8 +85,10 @@ struct bb_cbor_field {
 BB_MUST_USE enum bb_err bb_cbor_read_fields(struct bb_cbor *reader, struct bb_cbor_field *fields,
                                             size_t count, bool ignore_unknown);
 
-/* Writers append one item (or the head of an array or map) in its shortest form. Errors: those of
- * bb_buf_append(). */
+/*
+ * Writers append one item (or the head of an array or map) in its shortest form; doubles take 8 bytes always.
+ * Errors: those of bb_buf_append(); text that is not UTF-8 is BB_ERR_ARGUMENT.
+ */
 BB_MUST_USE enum bb_err bb_cbor_put_uint(struct bb_buf *out, uint64_t value);
 BB_MUST_USE enum bb_err bb_cbor_put_int(struct bb_buf *out, int64_t value);
 BB_MUST_USE enum bb_err bb_cbor_put_bytes(struct bb_buf *out, struct bb_view bytes);
