@@ -9,7 +9,6 @@ import ssl
 import subprocess
 
 import cbor2
-import httpx
 import openai
 import pytest
 import requests
@@ -55,7 +54,7 @@ def test_requests_predict(enclave: Enclave, certificate: str) -> None:
 def sdk(enclave: Enclave, certificate: str) -> openai.OpenAI:
     """The OpenAI SDK, pointed at the enclave."""
     context = ssl.create_default_context(cafile=certificate)
-    http = httpx.Client(verify=context)
+    http = openai.DefaultHttpx2Client(verify=context)
     return openai.OpenAI(api_key="unused", base_url=f"{enclave.url}/v1", http_client=http, max_retries=0, timeout=60)
 
 
