@@ -7,10 +7,12 @@
 #include "crypto/hash.h"
 #include "crypto/key.h"
 
+#define BB_CERT_MAX 32768u /* bytes of DER; larger certificates are refused */
+
 /*
- * The extension that carries attestation evidence in a TLS certificate: an OCTET STRING's content is the
- * attestation document (COSE_Sign1, untagged CBOR), not critical. The identifier is a UUID-based one (ITU-T
- * X.667), which needs no registration: urn:uuid:0ea9d94c-c82b-4e5c-a9b6-f0a5d5c6c9f2.
+ * The extension that carries attestation evidence in a TLS certificate: the DER encoding of an OCTET STRING
+ * whose content is the attestation document (COSE_Sign1, untagged CBOR), not critical. The identifier is a
+ * UUID-based one (ITU-T X.667), which needs no registration: urn:uuid:0ea9d94c-c82b-4e5c-a9b6-f0a5d5c6c9f2.
  */
 #define BB_OID_EVIDENCE "2.25.19491097476254907414874394232724310514"
 
@@ -30,7 +32,8 @@ struct bb_view bb_cert_der(const struct bb_cert *cert);
 struct bb_view bb_cert_spki(const struct bb_cert *cert);
 struct bb_view bb_cert_subject_der(const struct bb_cert *cert);
 struct bb_view bb_cert_issuer_der(const struct bb_cert *cert);
-/* One line, "CN=…, O=…" (RFC 2253 without escapes of UTF-8), for people; at most 255 bytes. */
+/* One line, "CN=…, O=…", for people; at most 255 bytes, printable ASCII only (the rest escaped as in RFC
+ * 2253). */
 const char *bb_cert_subject_text(const struct bb_cert *cert);
 int64_t bb_cert_not_before_ms(const struct bb_cert *cert);
 int64_t bb_cert_not_after_ms(const struct bb_cert *cert);
@@ -39,14 +42,17 @@ int bb_cert_path_length(const struct bb_cert *cert); /* -1: no constraint */
 bool bb_cert_on_curve(const struct bb_cert *cert, enum bb_curve curve);
 bool bb_cert_may_sign_certificates(const struct bb_cert *cert); /* keyUsage keyCertSign (absent: false) */
 bool bb_cert_may_sign_data(const struct bb_cert *cert);         /* keyUsage digitalSignature (absent: true) */
+/* Known are basicConstraints and keyUsage, which the getters above answer for. */
 bool bb_cert_has_unknown_critical(const struct bb_cert *cert);
-/* The content of an extension's OCTET STRING. BB_ERR_NOT_FOUND; twice the same extension: BB_ERR_CHAIN_PARSE.
+/*
+ * The content of an extension whose value is an OCTET STRING. BB_ERR_NOT_FOUND; another type of value or
+ * twice the same extension: BB_ERR_CHAIN_PARSE.
  */
 BB_MUST_USE enum bb_err bb_cert_extension(const struct bb_cert *cert, const char *oid, struct bb_view *out);
 /* Is cert's signature made by issuer's key? With ecdsa-with-SHA384 or -SHA256 only. BB_ERR_CHAIN_SIGNATURE.
  */
 BB_MUST_USE enum bb_err bb_cert_check_signature(const struct bb_cert *cert, const struct bb_cert *issuer);
-/* ES384 signature r ‖ s over message by the certificate's key. BB_ERR_COSE_SIGNATURE. */
+/* ES384 signature r ‖ s over message by the certificate's key. BB_ERR_COSE_SIGNATURE_LENGTH, _SIGNATURE. */
 BB_MUST_USE enum bb_err bb_cert_verify_es384(const struct bb_cert *cert, struct bb_view message,
                                              struct bb_view signature);
 
