@@ -11,6 +11,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 /*
  * X(code, sentence). The order is part of the library's ABI: add at the end of a group only before a release,
@@ -116,6 +119,9 @@ const char *bb_err_name(enum bb_err err);
 /* One sentence without a full stop ("a PCR differs from the policy"); static storage, never NULL. */
 const char *bb_err_sentence(enum bb_err err);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

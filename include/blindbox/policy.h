@@ -17,6 +17,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 #define BB_PCR_LEN   48u /* bytes of a SHA-384 platform configuration register */
 #define BB_PCR_COUNT 32u /* indices 0..31 */
@@ -57,6 +60,9 @@ void bb_policy_set_clock_skew_ms(struct bb_policy *policy, int64_t skew_ms);
 /* Accept enclaves whose PCR0..2 are zero (debug mode: the operator can read everything). Off at the start. */
 void bb_policy_allow_debug(struct bb_policy *policy, bool allow);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif

@@ -19,6 +19,9 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#if defined(__GNUC__)
+#pragma GCC visibility push(default)
+#endif
 
 /* A parsed attestation document. Every pointer that a getter returns lives as long as the document. */
 struct bb_document;
@@ -83,6 +86,9 @@ BB_MUST_USE enum bb_err bb_verify_certificate(const uint8_t *der, size_t len, co
                                               int64_t now_ms, struct bb_report *report,
                                               struct bb_document **document);
 
+#if defined(__GNUC__)
+#pragma GCC visibility pop
+#endif
 #ifdef __cplusplus
 }
 #endif
