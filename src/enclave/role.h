@@ -1,0 +1,29 @@
+/* One role of the enclave as init sees it: its process and how often it died lately. */
+#ifndef BB_ENCLAVE_ROLE_H
+#define BB_ENCLAVE_ROLE_H
+
+#include "base/spawn.h"
+#include "enclave/supervisor.h"
+
+struct bb_role {
+    const char *name;
+    struct bb_child child;
+    int64_t deaths_ms[BB_RESTART_MAX]; /* monotonic times of the last deaths, 0: none */
+    unsigned next_death;
+};
+
+/*
+ * The whole environment of a role. Heap memory is overwritten when it is freed (GLIBC_TUNABLES; without the
+ * per-thread cache, which would keep freed blocks as they were), and OpenMP starts no team that was not asked
+ * for.
+ */
+extern char *const bb_role_environment[];
+
+/* Starts a role's program with these descriptors; standard input is /dev/null, standard output is standard
+ * error. */
+BB_MUST_USE enum bb_err bb_role_start(struct bb_role *role, const char *path, char *const *argv,
+                                      const struct bb_spawn_fd *fds, size_t count);
+/* Notes a death. False: it was one too many, the role must not be started again. */
+bool bb_role_may_restart(struct bb_role *role, int64_t now_ms);
+
+#endif
