@@ -13,7 +13,9 @@ enum bb_cli_exit {
 };
 
 /* X(function suffix, name, what it does): in the order in which `blindbox help` lists them. */
-#define BB_CLI_VERB_LIST(X)
+#define BB_CLI_VERB_LIST(X)                                                                                  \
+    X(nsm_emulator, "nsm-emulator", "play the hypervisor's security module for an enclave here (SIMULATED)") \
+    X(store, "store", "hand out model weights to an enclave by their SHA-256")
 
 #define BB_CLI_VERB_DECLARE(suffix, name, summary) int bb_cli_##suffix(int argc, char **argv);
 BB_CLI_VERB_LIST(BB_CLI_VERB_DECLARE)

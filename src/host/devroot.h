@@ -15,6 +15,7 @@
 
 #define BB_DEVROOT_CERT_NAME "dev-root.pem"
 #define BB_DEVROOT_KEY_NAME  "dev-root.key"
+#define BB_DEVROOT_LOCK_NAME "dev-root.lock" /* empty; held while the root is opened or made */
 
 struct bb_devroot;
 

@@ -12,6 +12,8 @@
 #include "host/devroot.h"
 #include "image/measure.h"
 
+#define BB_EMULATOR_FRAME_MS 5000 /* from a frame's beginning to its end */
+
 /* Where the time comes from: milliseconds since 1970-01-01T00:00:00Z. */
 struct bb_time_source {
     int64_t (*now_ms)(void *context);
