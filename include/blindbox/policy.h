@@ -37,6 +37,9 @@ void bb_policy_free(struct bb_policy *policy);
  * of trust"). */
 BB_MUST_USE enum bb_err bb_policy_trust_aws(struct bb_policy *policy);
 
+/* False as soon as any root but AWS's is trusted (or none is): what such a policy accepts may be simulated. */
+bool bb_policy_trusts_only_aws(const struct bb_policy *policy);
+
 /* Trusts every certificate in a PEM file's bytes as a root (at most 8 roots in all). BB_ERR_PEM. */
 BB_MUST_USE enum bb_err bb_policy_trust_root_pem(struct bb_policy *policy, const char *pem, size_t len);
 

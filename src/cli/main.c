@@ -86,6 +86,14 @@ static void print_usage(FILE *to) {
             "help [VERB]", "this list, or one verb's options", "--version", "the version");
 }
 
+/* getopt_long() begins its messages with argv[0]: "blindbox attest: unrecognized option …". */
+static int run_verb(const struct verb *verb, int argc, char **argv) {
+    char title[LONGEST_VERB + sizeof "blindbox "];
+    snprintf(title, sizeof title, "blindbox %s", verb->name);
+    argv[0] = title;
+    return verb->run(argc, argv);
+}
+
 static int help(int argc, char **argv) {
     if (argc < 2) {
         print_usage(stdout);
@@ -96,7 +104,7 @@ static int help(int argc, char **argv) {
         return unknown_verb(argv[1]);
     char option[] = "--help";
     char *arguments[] = {argv[1], option, NULL};
-    return verb->run(2, arguments);
+    return run_verb(verb, 2, arguments);
 }
 
 int main(int argc, char **argv) {
@@ -112,5 +120,5 @@ int main(int argc, char **argv) {
     if (strcmp(name, "help") == 0 || strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         return help(argc - 1, argv + 1);
     const struct verb *verb = find_verb(name);
-    return verb != NULL ? verb->run(argc - 1, argv + 1) : unknown_verb(name);
+    return verb != NULL ? run_verb(verb, argc - 1, argv + 1) : unknown_verb(name);
 }

@@ -1,6 +1,7 @@
 /*
- * The verbs of `blindbox`: one file per verb, one line here, one in meson.build. A verb is called with its
- * own name as argv[0] and returns the process's exit status (enum bb_cli_exit).
+ * The verbs of `blindbox`: one file per verb, one line here, one in meson.build. A verb is called with
+ * "blindbox VERB" as argv[0] (what getopt_long puts before its messages) and returns the process's exit
+ * status (enum bb_cli_exit).
  */
 #ifndef BB_CLI_VERBS_H
 #define BB_CLI_VERBS_H
