@@ -85,6 +85,8 @@ extern "C" {
     X(BB_ERR_EVIDENCE_FORM, "the certificate's evidence extension is not well-formed")                       \
     X(BB_ERR_KEY_BINDING, "the evidence is for another public key")                                          \
     X(BB_ERR_CERTIFICATE, "the server's certificate is not a well-formed evidence certificate")              \
+    X(BB_ERR_CERTIFICATE_EXPIRED, "the server's certificate has expired")                                    \
+    X(BB_ERR_CERTIFICATE_NOT_YET_VALID, "the server's certificate is not valid yet")                         \
     X(BB_ERR_NONCE, "the document's nonce is not the one that was sent")                                     \
     X(BB_ERR_USER_DATA, "the document's user data is not what it must be")                                   \
     /* transport */                                                                                          \

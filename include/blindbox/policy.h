@@ -37,7 +37,8 @@ void bb_policy_free(struct bb_policy *policy);
  * of trust"). */
 BB_MUST_USE enum bb_err bb_policy_trust_aws(struct bb_policy *policy);
 
-/* False as soon as any root but AWS's is trusted (or none is): what such a policy accepts may be simulated. */
+/* False as soon as any root but AWS's is trusted (or none is): what such a policy accepts may be simulated.
+ */
 bool bb_policy_trusts_only_aws(const struct bb_policy *policy);
 
 /* Trusts every certificate in a PEM file's bytes as a root (at most 8 roots in all). BB_ERR_PEM. */
@@ -46,8 +47,9 @@ BB_MUST_USE enum bb_err bb_policy_trust_root_pem(struct bb_policy *policy, const
 /*
  * Reads expected measurements from JSON: nitro-cli's form {"Measurements":{"HashAlgorithm":"Sha384 { ...
  * }","PCR0":"…"}} or its inner object alone; keys PCR0..PCR31, 96 hexadecimal digits each. Unknown keys are
- * refused, so that a typing error cannot switch a check off. Replaces nothing: a PCR given twice is
- * BB_ERR_ARGUMENT. BB_ERR_JSON.
+ * refused, so that a typing error cannot switch a check off, and so is a file that names no PCR: BB_ERR_JSON.
+ * Replaces nothing: a PCR that the policy has already is BB_ERR_ARGUMENT. More than 64 KiB: BB_ERR_TOO_LARGE.
+ * On failure the policy is as it was.
  */
 BB_MUST_USE enum bb_err bb_policy_load_measurements(struct bb_policy *policy, const char *json, size_t len);
 
@@ -55,12 +57,19 @@ BB_MUST_USE enum bb_err bb_policy_load_measurements(struct bb_policy *policy, co
 BB_MUST_USE enum bb_err bb_policy_expect_pcr(struct bb_policy *policy, unsigned index,
                                              const uint8_t value[BB_PCR_LEN]);
 
-/* Documents whose age exceeds max_age_ms are refused; a document dated more than skew_ms ahead of the clock
- * too. */
+/* The value that the policy demands of a PCR (BB_PCR_LEN bytes), or NULL when it demands none. */
+const uint8_t *bb_policy_expected_pcr(const struct bb_policy *policy, unsigned index);
+
+/*
+ * Documents whose age exceeds max_age_ms are refused; a document dated more than skew_ms ahead of the clock
+ * too. A certificate may likewise start up to skew_ms after the clock (AWS's leaf is as young as the
+ * document); its end has no tolerance. Negative values count as 0.
+ */
 void bb_policy_set_max_age_ms(struct bb_policy *policy, int64_t max_age_ms);
 void bb_policy_set_clock_skew_ms(struct bb_policy *policy, int64_t skew_ms);
 
-/* Accept enclaves whose PCR0..2 are zero (debug mode: the operator can read everything). Off at the start. */
+/* Accept enclaves in debug mode, in which the operator can read everything: PCR0 or PCR1 is zero
+ * (BB_ERR_DEBUG_MODE) or missing (BB_ERR_PCR_MISSING). Off at the start. Expected PCRs are still compared. */
 void bb_policy_allow_debug(struct bb_policy *policy, bool allow);
 
 #if defined(__GNUC__)

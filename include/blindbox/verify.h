@@ -68,8 +68,9 @@ struct bb_expectation {
 
 /*
  * Judges one attestation document (COSE_Sign1, tagged or not; at most BB_DOCUMENT_MAX bytes) at time now_ms.
- * On BB_OK *document is the parsed document, to be freed. On failure it is left untouched; the code is the
- * first failure's. report may be NULL.
+ * now_ms is milliseconds since 1970-01-01T00:00:00Z. On BB_OK *document is the parsed document, to be
+ * freed. On failure it is left untouched; the code is the first failure's. report may be NULL; what it held
+ * is replaced.
  */
 #define BB_DOCUMENT_MAX 16384u
 BB_MUST_USE enum bb_err bb_verify_document(const uint8_t *bytes, size_t len, const struct bb_policy *policy,
