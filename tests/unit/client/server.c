@@ -69,7 +69,7 @@ static void answer_endlessly(struct test_server *server, SSL *ssl) {
         ok = SSL_write(ssl, piece, sizeof piece);
 }
 
-static bool serve_request(struct test_server *server, SSL *ssl) {
+static bool serve_request(struct test_server *server, SSL *ssl, unsigned number) {
     struct bb_buf request BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
     bool continued = false;
     while (!complete(&request)) {
@@ -82,7 +82,7 @@ static bool serve_request(struct test_server *server, SSL *ssl) {
     }
     server->requests++;
     rest(server, server->plan.delay_ms);
-    if (server->plan.close_after_request)
+    if (server->plan.close_after_request || (server->plan.drop_second && number == 2))
         return false;
     if (server->plan.endless) {
         answer_endlessly(server, ssl);
@@ -97,18 +97,19 @@ static void serve_connection(struct test_server *server, int fd) {
     struct timeval patience = {.tv_sec = 5};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    pthread_mutex_lock(&server->lock);
     SSL *ssl = SSL_new(server->context);
+    pthread_mutex_unlock(&server->lock);
     if (ssl == NULL || SSL_set_fd(ssl, fd) != 1)
         return;
     if (SSL_accept(ssl) == 1) {
         server->handshakes++;
         server->resumed += SSL_session_reused(ssl) ? 1 : 0;
-        snprintf(server->group, sizeof server->group, "%s", SSL_get0_group_name(ssl));
+        server->group = (int)SSL_get_negotiated_group(ssl);
         if (server->plan.never_read)
             rest(server, 5000);
-        else
-            while (!atomic_load(&server->stopping) && serve_request(server, ssl))
-                continue;
+        for (unsigned n = 1; !atomic_load(&server->stopping) && serve_request(server, ssl, n); n++)
+            continue;
         (void)SSL_shutdown(ssl);
     } else {
         struct bb_buf unexpected BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
@@ -167,6 +168,17 @@ void test_server_start(struct test_server *server, const struct test_server_plan
     assert_int_equal(bb_endpoint_bound_address(server->listening, server->address, sizeof server->address),
                      BB_OK);
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
+}
+
+void test_server_show(struct test_server *server, struct bb_view shown, EVP_PKEY *key) {
+    struct test_server_plan plan = server->plan;
+    plan.certificates[0] = shown;
+    plan.key = key;
+    SSL_CTX *context = make_context(&plan);
+    pthread_mutex_lock(&server->lock);
+    SSL_CTX_free(server->context);
+    server->context = context;
+    pthread_mutex_unlock(&server->lock);
 }
 
 void test_server_stop(struct test_server *server) {

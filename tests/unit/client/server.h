@@ -21,6 +21,7 @@ struct test_server_plan {
     bool close_at_once;             /* after accept(2), before any TLS */
     bool close_after_request;
     bool close_after_answer;
+    bool drop_second;   /* on each connection, closes instead of answering a second request */
     bool endless;       /* answers with a text that never ends */
     int delay_ms;       /* before the answer */
     bool never_read;    /* after the handshake */
@@ -39,10 +40,12 @@ struct test_server {
     /* Read these through test_server_stop() only, when the thread has ended. */
     struct bb_buf seen; /* every application byte of every connection */
     unsigned accepted, handshakes, requests, resumed;
-    char group[32]; /* of the latest handshake */
+    int group; /* of the latest handshake, as SSL_get_negotiated_group() names it */
 };
 
 void test_server_start(struct test_server *server, const struct test_server_plan *plan);
+/* From the next connection on, shows another certificate. */
+void test_server_show(struct test_server *server, struct bb_view certificate, EVP_PKEY *key);
 /* Ends the thread; the counters and bytes stay readable until test_server_done(). */
 void test_server_stop(struct test_server *server);
 void test_server_done(struct test_server *server);
