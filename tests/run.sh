@@ -26,8 +26,8 @@ passed=0
 failed=0
 mark="tests.$$.$(date +%s)"
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/blindbox-tests.XXXXXX")
-trap 'stop_job; stop_marked "$mark"; rm -rf "$scratch"' EXIT
-stop_on_signals
+# shellcheck disable=SC2016 # expanded when it runs
+finally 'stop_marked "$mark"; rm -rf "$scratch"'
 
 # Prints what tally.py says and adds its last line, two numbers, to the totals.
 count() {

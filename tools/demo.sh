@@ -19,19 +19,14 @@ scratch=$(mktemp -d "${TMPDIR:-/tmp}/blindbox-demo.XXXXXX")
 up=
 
 finish() {
-    local rc=$?
-    trap '' INT TERM HUP # a second Ctrl-C must not leave half of it running
-    stop_job
     if [ -n "$up" ]; then
-        [ "$rc" -eq 0 ] || printf '==> stopping the enclave\n' >&2
+        echo '==> stopping the enclave' >&2
         timeout -k 2 15 "$blindbox" down --name "$name" >"$scratch/down.log" 2>&1 || true
-        up=
     fi
     stop_marked "$mark"
     rm -rf "$scratch"
 }
-trap finish EXIT
-stop_on_signals
+finally finish
 
 step() {
     printf '\n[%s/6] %s\n' "$1" "$2"

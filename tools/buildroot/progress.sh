@@ -8,36 +8,54 @@
 #                                    every two seconds. On failure shows the end of LOG and its name.
 #
 # A command is a job with a process group of its own, so that a signal to the script never leaves it running: the
-# traps that stop_on_signals sets call stop_job. If the script itself is killed the kernel kills the job (pdeathsig).
+# traps that `finally` sets call stop_job. If the script itself is killed the kernel ends the job (pdeathsig).
 # A job that starts daemons gets BLINDBOX_RUN_MARK=… in its environment; stop_marked finds them by it.
 
 JOB_PID=
-JOB_SIGNAL=TERM # what asks a job to end
+PROGRESS_PID=
+JOB_SIGNAL=TERM  # what asks a job to end
+JOB_PATIENCE=150 # tenths of a second until it is killed: longer than a script needs that stops jobs of its own
 
 stage() {
     printf '==> %s\n' "$*" >&2
 }
 
-# Ends the running job and everything in its process group; returns when the job is gone.
+stop_progress() {
+    [ -n "$PROGRESS_PID" ] || return 0
+    kill -KILL -- "-$PROGRESS_PID" 2>/dev/null || true
+    wait "$PROGRESS_PID" 2>/dev/null || true
+    PROGRESS_PID=
+    [ ! -t 2 ] || printf '\r\033[K' >&2
+}
+
+# Ends the running job and everything in its process group; returns when the job is gone. (The braces keep bash from
+# reporting the death.)
 stop_job() {
+    stop_progress
     [ -n "$JOB_PID" ] || return 0
     local pid=$JOB_PID tries=0
     JOB_PID=
-    kill "-$JOB_SIGNAL" -- "-$pid" 2>/dev/null || true
-    while kill -0 -- "-$pid" 2>/dev/null; do
-        tries=$((tries + 1))
-        [ "$tries" -lt 30 ] || kill -KILL -- "-$pid" 2>/dev/null || true
-        [ "$tries" -lt 100 ] || break
-        sleep 0.1
-    done
-    wait "$pid" 2>/dev/null || true
+    {
+        kill "-$JOB_SIGNAL" -- "-$pid"
+        while kill -0 -- "-$pid"; do
+            tries=$((tries + 1))
+            [ "$tries" -lt "$JOB_PATIENCE" ] || kill -KILL -- "-$pid"
+            [ "$tries" -lt $((JOB_PATIENCE + 50)) ] || break
+            sleep 0.1
+        done
+        wait "$pid"
+    } 2>/dev/null || true
 }
 
-# For traps: what an interrupted script still owes (its own clean-up runs in the EXIT trap).
-stop_on_signals() {
-    trap 'stop_job; exit 130' INT
-    trap 'stop_job; exit 143' TERM
-    trap 'stop_job; exit 129' HUP
+# What an interrupted script still owes: ending its job, then CMD (its own clean-up), which a second signal must not
+# cut short. `finally CMD` runs it however the script ends.
+finally() {
+    # shellcheck disable=SC2064 # the command of now
+    trap "rc=\$?; trap '' INT TERM HUP; stop_job; ${1:-:}; exit \$rc" EXIT
+    # Ignored at once: make passes on a signal that this script may have got already.
+    trap 'trap "" INT TERM HUP; exit 130' INT
+    trap 'trap "" INT TERM HUP; exit 143' TERM
+    trap 'trap "" INT TERM HUP; exit 129' HUP
 }
 
 # Ends every process with the environment variable BLINDBOX_RUN_MARK=$1: asks first, kills after five seconds.
@@ -55,7 +73,7 @@ stop_marked() {
 
 start_job() {
     set -m
-    setpriv --pdeathsig KILL -- "$@" </dev/null &
+    setpriv --pdeathsig "$JOB_SIGNAL" -- "$@" </dev/null &
     JOB_PID=$!
     set +m
 }
@@ -71,25 +89,27 @@ last_line() {
     tail -n 1 "$1" 2>/dev/null | tr -d '\r' | cut -c1-90
 }
 
-run_shown() {
-    local label=$1 log=$2 detail=$3 begin=$SECONDS nap=0.02 shown=$SECONDS tick rc=0
-    shift 3
-    exec {tick}<> <(:)
-    start_job "$@" >"$log" 2>&1
-    while kill -0 "$JOB_PID" 2>/dev/null; do
-        read -rt "$nap" -u "$tick" || true
-        case $nap in 0.02) nap=0.05 ;; 0.05) nap=0.1 ;; *) nap=0.25 ;; esac
-        if [ -t 2 ]; then
-            [ $((SECONDS - begin)) -lt 1 ] ||
-                printf '\r\033[K    %s: %d s  %s' "$label" $((SECONDS - begin)) "$("$detail" "$log")" >&2
-        elif [ $((SECONDS - shown)) -ge 2 ]; then
-            shown=$SECONDS
-            printf '    %s: %d s  %s\n' "$label" $((SECONDS - begin)) "$("$detail" "$log")" >&2
-        fi
+# Prints how a job is doing until it is stopped: run_shown's companion, a job of its own.
+show_progress() {
+    local label=$1 log=$2 detail=$3 shell=$4 begin=$SECONDS period=2 format='    %s: %d s  %s\n'
+    [ ! -t 2 ] || { period=0.5 && format='\r\033[K    %s: %d s  %s'; }
+    while sleep "$period" && kill -0 "$shell" 2>/dev/null; do
+        # shellcheck disable=SC2059 # one of the two above
+        printf "$format" "$label" $((SECONDS - begin)) "$("$detail" "$log")" >&2
     done
+}
+
+# The shell itself only waits: bash crashes when a trap ends a script inside `read -t`.
+run_shown() {
+    local label=$1 log=$2 detail=$3 begin=$SECONDS rc=0 JOB_PATIENCE=50
+    shift 3
+    start_job "$@" >"$log" 2>&1
+    set -m
+    show_progress "$label" "$log" "$detail" $$ </dev/null &
+    PROGRESS_PID=$!
+    set +m
     wait_job || rc=$?
-    exec {tick}>&-
-    [ ! -t 2 ] || printf '\r\033[K' >&2
+    stop_progress
     if [ "$rc" -ne 0 ]; then
         tail -n 40 "$log" >&2
         printf '%s failed (exit status %d). The whole log: %s\n' "$label" "$rc" "$log" >&2
