@@ -15,6 +15,9 @@ enum bb_cli_exit {
 
 /* X(function suffix, name, what it does): in the order in which `blindbox help` lists them. */
 #define BB_CLI_VERB_LIST(X)                                                                                  \
+    X(up, "up", "start an enclave on this machine (SIMULATED)")                                              \
+    X(status, "status", "is that enclave up, and where")                                                     \
+    X(down, "down", "stop it")                                                                               \
     X(attest, "attest", "check what an enclave runs, and send it nothing")                                   \
     X(transcribe, "transcribe", "turn recordings into text, in an enclave that was checked first")           \
     X(nsm_emulator, "nsm-emulator", "play the hypervisor's security module for an enclave here (SIMULATED)") \

@@ -4,12 +4,25 @@
 #include <string.h>
 #include <unistd.h>
 
-char *const bb_role_environment[] = {
-    (char[]){"GLIBC_TUNABLES=glibc.malloc.perturb=165:glibc.malloc.tcache_count=0"},
-    (char[]){"OMP_NUM_THREADS=1"},
-    (char[]){"LANG=C.UTF-8"},
-    NULL,
-};
+extern char **environ;
+
+static bool is_mark(const char *variable) {
+    return strncmp(variable, "BLINDBOX_RUN_MARK=", 18) == 0 || strncmp(variable, "XDG_STATE_HOME=", 15) == 0;
+}
+
+void bb_role_environment(char *out[BB_ROLE_ENVIRONMENT_MAX]) {
+    static char perturb[] = "GLIBC_TUNABLES=glibc.malloc.perturb=165:glibc.malloc.tcache_count=0";
+    static char openmp[] = "OMP_NUM_THREADS=1";
+    static char language[] = "LANG=C.UTF-8";
+    size_t count = 0;
+    out[count++] = perturb;
+    out[count++] = openmp;
+    out[count++] = language;
+    for (char **at = environ; *at != NULL && count < BB_ROLE_ENVIRONMENT_MAX - 1; at++)
+        if (is_mark(*at))
+            out[count++] = *at;
+    out[count] = NULL;
+}
 
 enum bb_err bb_role_start(struct bb_role *role, const char *path, char *const *argv,
                           const struct bb_spawn_fd *fds, size_t count) {
@@ -18,8 +31,10 @@ enum bb_err bb_role_start(struct bb_role *role, const char *path, char *const *a
     if (count > BB_SPAWN_MAX_FDS - 2)
         return BB_ERR_ARGUMENT;
     memcpy(all + 2, fds, count * sizeof *fds);
-    struct bb_spawn what = {
-        .path = path, .argv = argv, .envp = bb_role_environment, .fds = all, .fd_count = count + 2};
+    char *envp[BB_ROLE_ENVIRONMENT_MAX];
+    bb_role_environment(envp);
+    const struct bb_spawn what = {
+        .path = path, .argv = argv, .envp = envp, .fds = all, .fd_count = count + 2};
     return bb_spawn(&what, &role->child);
 }
 

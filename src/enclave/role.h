@@ -13,11 +13,13 @@ struct bb_role {
 };
 
 /*
- * The whole environment of a role. Heap memory is overwritten when it is freed (GLIBC_TUNABLES; without the
- * per-thread cache, which would keep freed blocks as they were), and OpenMP starts no team that was not asked
- * for.
+ * The environment of every role, NULL-terminated; strings of static storage or of this process's own
+ * environment. Heap memory is overwritten when it is freed (GLIBC_TUNABLES; without the per-thread cache,
+ * which would keep freed blocks as they were), and OpenMP starts no team that was not asked for. Of init's
+ * own environment only marks are handed on, by which all processes of one enclave can be found.
  */
-extern char *const bb_role_environment[];
+#define BB_ROLE_ENVIRONMENT_MAX 8u
+void bb_role_environment(char *out[BB_ROLE_ENVIRONMENT_MAX]);
 
 /* Starts a role's program with these descriptors; standard input is /dev/null, standard output is standard
  * error. */
