@@ -12,6 +12,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -122,6 +123,10 @@ static void serve_connection(struct test_server *server, int fd) {
 
 static void *serve(void *pointer) {
     struct test_server *server = pointer;
+    sigset_t broken_pipe; /* in this thread only: the client must do without such help */
+    sigemptyset(&broken_pipe);
+    sigaddset(&broken_pipe, SIGPIPE);
+    pthread_sigmask(SIG_BLOCK, &broken_pipe, NULL);
     while (!atomic_load(&server->stopping)) {
         struct pollfd entry = {.fd = server->listening, .events = POLLIN};
         if (poll(&entry, 1, 20) <= 0)
