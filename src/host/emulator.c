@@ -211,18 +211,19 @@ static enum bb_err set_registers(struct bb_emulator *emulator, const struct bb_m
 
 enum bb_err bb_emulator_new(const struct bb_devroot *root, const struct bb_measurements *measured,
                             struct bb_time_source clock, struct bb_emulator **out) {
-    struct bb_emulator *emulator BB_CLEANUP_EMULATOR = calloc(1, sizeof *emulator);
+    struct bb_emulator *emulator = calloc(1, sizeof *emulator);
     if (emulator == NULL)
         return BB_ERR_NO_MEMORY;
     emulator->clock = clock;
     enum bb_err err = make_identity(emulator);
     if (err == BB_OK)
         err = set_registers(emulator, measured);
-    if (err != BB_OK)
+    if (err != BB_OK) {
+        bb_emulator_free(emulator);
         return err;
+    }
     bb_emulator_chain_init(&emulator->chain, root, emulator->instance_id, emulator->module_id);
     *out = emulator;
-    emulator = NULL;
     return BB_OK;
 }
 

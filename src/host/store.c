@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -46,11 +45,9 @@ static enum bb_err refuse(int fd, const char *reason) {
 
 /* Sends exactly size bytes of the file; a file that turns out shorter ends the connection. */
 static enum bb_err send_file(int fd, int file, uint64_t size) {
-    uint8_t *piece BB_CLEANUP_FREE = malloc(BB_STORE_WRITE_MAX);
-    if (piece == NULL)
-        return BB_ERR_NO_MEMORY;
+    uint8_t piece[BB_STORE_WRITE_MAX];
     while (size > 0) {
-        size_t wanted = size < BB_STORE_WRITE_MAX ? (size_t)size : BB_STORE_WRITE_MAX;
+        size_t wanted = size < sizeof piece ? (size_t)size : sizeof piece;
         ssize_t n = read(file, piece, wanted);
         if (n < 0 && errno == EINTR)
             continue;

@@ -281,7 +281,7 @@ static void leaves_are_renewed_in_time(void **state) {
     struct bb_cert *same BB_CLEANUP_CERT = leaf_now(&module);
     assert_true(bb_view_equal(bb_cert_der(first), bb_cert_der(same)));
     /* From day to day for 4 weeks and then back: at any time at least an hour is left. */
-    for (int64_t hours = 2; hours < 28 * 24; hours += 7) {
+    for (int64_t hours = 2; hours < INT64_C(28) * 24; hours += 7) {
         module.clock.now_ms = start_ms + hours * HOUR_MS;
         struct bb_cert *leaf BB_CLEANUP_CERT = leaf_now(&module);
         assert_true(bb_cert_not_before_ms(leaf) <= module.clock.now_ms);
