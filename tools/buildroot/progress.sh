@@ -89,6 +89,15 @@ last_line() {
     tail -n 1 "$1" 2>/dev/null | tr -d '\r' | cut -c1-90
 }
 
+# The part of a log that says why: ninja's failed steps without their command lines, else the end.
+show_failure() {
+    if grep -q '^FAILED: ' "$1"; then
+        awk '/^FAILED: /{ show = 1 } /^\[[0-9]+\/[0-9]+\] /{ show = 0 } show && !/^(cc|gcc|clang) /' "$1" | head -n 80
+    else
+        tail -n 40 "$1"
+    fi
+}
+
 # Prints how a job is doing until it is stopped: run_shown's companion, a job of its own.
 show_progress() {
     local label=$1 log=$2 detail=$3 shell=$4 begin=$SECONDS period=2 format='    %s: %d s  %s\n'
@@ -111,7 +120,7 @@ run_shown() {
     wait_job || rc=$?
     stop_progress
     if [ "$rc" -ne 0 ]; then
-        tail -n 40 "$log" >&2
+        show_failure "$log" >&2
         printf '%s failed (exit status %d). The whole log: %s\n' "$label" "$rc" "$log" >&2
     elif [ $((SECONDS - begin)) -ge 2 ]; then
         printf '    %s: done in %d s\n' "$label" $((SECONDS - begin)) >&2
