@@ -85,7 +85,8 @@ static void large_files_are_read_in_pieces(void **state) {
     uint8_t *data = malloc(len + 8);
     assert_non_null(data);
     memset(data, 0x5a, len + 8);
-    memcpy(data, "\0\0\0\0\0\x0f\x42\x43", 8);
+    static const uint8_t length[8] = {0, 0, 0, 0, 0, 0x0f, 0x42, 0x43};
+    memcpy(data, length, sizeof length);
     write_file(in_folder(folder, "large"), bb_view(data + 8, len));
     const char *runtime[] = {in_folder(folder, "large")};
     struct bb_measurements out = {0};

@@ -14,11 +14,12 @@
 #include "host/model_cache.h"
 #include "support.h"
 
-#define MODEL_LEN 700001u /* more than two pieces */
+#define MODEL_LEN ((size_t)700001) /* more than two pieces */
+#define HEX_LEN   ((size_t)2 * BB_SHA256_LEN)
 
 struct fixture {
     char folder[256];
-    char name[sizeof "sha256/" + 2 * BB_SHA256_LEN]; /* the model's, below the cache's folder */
+    char name[sizeof "sha256/" + HEX_LEN]; /* the model's, below the cache's folder */
     uint8_t content[MODEL_LEN];
     uint8_t digest[BB_SHA256_LEN];
     struct bb_model_cache *cache;
@@ -31,8 +32,9 @@ static int setup(void **state) {
     for (size_t i = 0; i < MODEL_LEN; i++)
         f->content[i] = (uint8_t)(i * 31 + i / 251);
     assert_int_equal(bb_sha256(bb_view(f->content, MODEL_LEN), f->digest), BB_OK);
-    memcpy(f->name, "sha256/", 7);
-    bb_hex_encode(bb_view(f->digest, BB_SHA256_LEN), f->name + 7);
+    char hex[HEX_LEN + 1];
+    bb_hex_encode(bb_view(f->digest, BB_SHA256_LEN), hex);
+    snprintf(f->name, sizeof f->name, "sha256/%s", hex);
     write_file(in_folder(f->folder, "model.bin"), bb_view(f->content, MODEL_LEN));
     assert_int_equal(bb_model_cache_new(in_folder(f->folder, "deep/down/cache"), &f->cache), BB_OK);
     *state = f;

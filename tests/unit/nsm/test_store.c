@@ -19,8 +19,9 @@
 #include "support.h"
 
 #define COUNT(array) (sizeof(array) / sizeof *(array))
-#define MODEL_LEN    (3u << 20) /* more than a socket holds */
+#define MODEL_LEN    ((size_t)3 << 20) /* more than a socket holds */
 #define WAIT_MS      10000
+#define PACKET_MAX   ((size_t)2 * BB_STORE_WRITE_MAX)
 
 struct fixture {
     char folder[256];
@@ -86,11 +87,9 @@ static void join(struct fixture *f, enum bb_err expected) {
 }
 
 static void read_line(struct fixture *f, char line[256]) {
-    size_t n = 0;
-    do
+    memset(line, 0, 256);
+    for (size_t n = 0; n < 255 && (n == 0 || line[n - 1] != '\n'); n++)
         assert_int_equal(bb_fd_read_exactly(f->client, &line[n], 1, WAIT_MS), BB_OK);
-    while (line[n++] != '\n' && n < 255);
-    line[n] = '\0';
 }
 
 static void assert_model_comes(struct fixture *f) {
@@ -99,7 +98,7 @@ static void assert_model_comes(struct fixture *f) {
     assert_non_null(received);
     start(f, f->request);
     read_line(f, line);
-    snprintf(expected, sizeof expected, "OK %u\n", MODEL_LEN);
+    snprintf(expected, sizeof expected, "OK %zu\n", MODEL_LEN);
     assert_string_equal(line, expected);
     assert_int_equal(bb_fd_read_exactly(f->client, received, MODEL_LEN, WAIT_MS), BB_OK);
     assert_memory_equal(received, f->content, MODEL_LEN);
@@ -147,7 +146,7 @@ static void other_requests_are_refused(void **state) {
 static void endless_lines_are_cut_off(void **state) {
     struct fixture *f = *state;
     char line[256];
-    char endless[2 * BB_STORE_LINE_MAX];
+    char endless[2u * BB_STORE_LINE_MAX];
     memset(endless, 'G', sizeof endless - 1);
     endless[sizeof endless - 1] = '\0';
     start(f, endless);
@@ -190,7 +189,7 @@ static void files_that_shrink_end_the_connection(void **state) {
 static void writes_are_small(void **state) {
     struct fixture *f = *state;
     int pair[2];
-    uint8_t *packet = malloc(2 * BB_STORE_WRITE_MAX);
+    uint8_t *packet = malloc(PACKET_MAX);
     assert_non_null(packet);
     assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
     bb_fd_close(&f->client);
@@ -200,9 +199,9 @@ static void writes_are_small(void **state) {
     assert_int_equal(pthread_create(&f->thread, NULL, serve, f), 0);
     for (const char *at = f->request; *at != '\0'; at++)
         assert_int_equal(send(f->client, at, 1, 0), 1);
-    assert_true(recv(f->client, packet, 2 * BB_STORE_WRITE_MAX, 0) > 0); /* the OK line */
+    assert_true(recv(f->client, packet, PACKET_MAX, 0) > 0); /* the OK line */
     for (size_t got = 0; got < MODEL_LEN;) {
-        ssize_t n = recv(f->client, packet, 2 * BB_STORE_WRITE_MAX, 0);
+        ssize_t n = recv(f->client, packet, PACKET_MAX, 0);
         assert_true(n > 0 && n <= BB_STORE_WRITE_MAX);
         got += (size_t)n;
     }
