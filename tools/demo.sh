@@ -56,7 +56,7 @@ address=$(field address)
 echo "address       $address"
 echo "root          $(field root)"
 echo "measurements  $(field measurements)"
-sed -n 's/.*"\(PCR\(0\|1\|2\|16\|18\)\)": *"\([0-9a-f]*\)".*/\1 \3/p' "$(field measurements)" |
+grep -oE '"PCR(0|1|2|16|18)": *"[0-9a-f]+"' "$(field measurements)" | tr -d '":' |
     while read -r pcr value; do printf '%-13s %s\n' "$pcr" "$value"; done
 grep -q '"simulated": *true' "$scratch/status" && echo "SIMULATED: the hardware is played by an emulator on this machine"
 
