@@ -124,7 +124,6 @@ static const struct {
     {CURLE_PARTIAL_FILE, BB_ERR_CLOSED},
     {CURLE_WEIRD_SERVER_REPLY, BB_ERR_HTTP_FORM},
     {CURLE_UNSUPPORTED_PROTOCOL, BB_ERR_HTTP_FORM},
-    {CURLE_TOO_LARGE, BB_ERR_HTTP_FORM},
 };
 
 static enum bb_err translate(const struct bb_connection *connection, CURLcode code) {
