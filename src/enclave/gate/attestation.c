@@ -1,0 +1,113 @@
+/* See attestation.h. */
+#include "enclave/gate/attestation.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "enclave/gate/document.h"
+
+struct bb_attestation_wait {
+    LIST_ENTRY(bb_attestation_wait) entry;
+    bb_attest_cb *done;
+    void *arg;
+};
+
+struct job {
+    bool used;
+    uint8_t certificate_sha256[BB_SHA256_LEN];
+    uint8_t nonce[BB_ATTESTATION_NONCE_LEN];
+    LIST_HEAD(, bb_attestation_wait) waits;
+};
+
+struct bb_attestation {
+    struct bb_control *control;
+    struct job jobs[BB_ATTESTATIONS_MAX];
+};
+
+enum bb_err bb_attestation_new(struct bb_control *control, struct bb_attestation **out) {
+    struct bb_attestation *attestation = calloc(1, sizeof *attestation);
+    if (attestation == NULL)
+        return BB_ERR_NO_MEMORY;
+    attestation->control = control;
+    *out = attestation;
+    return BB_OK;
+}
+
+void bb_attestation_cancel(struct bb_attestation_wait *wait) {
+    LIST_REMOVE(wait, entry);
+    free(wait);
+}
+
+void bb_attestation_free(struct bb_attestation *attestation) {
+    if (attestation == NULL)
+        return;
+    for (size_t i = 0; i < BB_ATTESTATIONS_MAX; i++)
+        while (!LIST_EMPTY(&attestation->jobs[i].waits))
+            bb_attestation_cancel(LIST_FIRST(&attestation->jobs[i].waits));
+    free(attestation);
+}
+
+static void on_document(void *arg, enum bb_err err, struct bb_view document) {
+    struct job *job = arg;
+    while (!LIST_EMPTY(&job->waits)) {
+        struct bb_attestation_wait *wait = LIST_FIRST(&job->waits);
+        bb_attest_cb *done = wait->done;
+        void *done_arg = wait->arg;
+        bb_attestation_cancel(wait);
+        done(done_arg, err, document);
+    }
+    job->used = false;
+}
+
+static enum bb_err start(struct bb_attestation *attestation, const struct bb_evidence *evidence,
+                         const uint8_t *nonce, struct job **out) {
+    struct job *job = NULL;
+    for (size_t i = 0; i < BB_ATTESTATIONS_MAX && job == NULL; i++)
+        if (!attestation->jobs[i].used)
+            job = &attestation->jobs[i];
+    if (job == NULL)
+        return BB_ERR_BUSY;
+    uint8_t user_data[BB_USER_DATA_MULTIHASH_LEN];
+    bb_user_data_multihash(evidence->certificate_sha256, user_data);
+    enum bb_err err =
+        bb_control_attest(attestation->control, bb_view(NULL, 0), bb_view(user_data, sizeof user_data),
+                          bb_view(nonce, BB_ATTESTATION_NONCE_LEN), on_document, job);
+    if (err != BB_OK)
+        return err;
+    job->used = true;
+    memcpy(job->certificate_sha256, evidence->certificate_sha256, BB_SHA256_LEN);
+    memcpy(job->nonce, nonce, BB_ATTESTATION_NONCE_LEN);
+    *out = job;
+    return BB_OK;
+}
+
+static struct job *find_same(struct bb_attestation *attestation, const struct bb_evidence *evidence,
+                             const uint8_t *nonce) {
+    for (size_t i = 0; i < BB_ATTESTATIONS_MAX; i++) {
+        struct job *job = &attestation->jobs[i];
+        if (job->used && memcmp(job->nonce, nonce, BB_ATTESTATION_NONCE_LEN) == 0 &&
+            memcmp(job->certificate_sha256, evidence->certificate_sha256, BB_SHA256_LEN) == 0)
+            return job;
+    }
+    return NULL;
+}
+
+enum bb_err bb_attestation_request(struct bb_attestation *attestation, const struct bb_evidence *evidence,
+                                   const uint8_t nonce[BB_ATTESTATION_NONCE_LEN], bb_attest_cb *done,
+                                   void *arg, struct bb_attestation_wait **wait) {
+    struct bb_attestation_wait *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return BB_ERR_NO_MEMORY;
+    struct job *job = find_same(attestation, evidence, nonce);
+    enum bb_err err = job != NULL ? BB_OK : start(attestation, evidence, nonce, &job);
+    if (err != BB_OK) {
+        free(made);
+        return err;
+    }
+    made->done = done;
+    made->arg = arg;
+    LIST_INSERT_HEAD(&job->waits, made, entry);
+    *wait = made;
+    return BB_OK;
+}
