@@ -51,7 +51,7 @@ static bool is_leaf(const struct judging *j) {
 }
 
 static const char *subject(const struct bb_cert *cert) {
-    return bb_cert_subject_text(cert);
+    return bb_cert_common_name(cert);
 }
 
 static enum bb_err check_curve(struct judging *j) {
@@ -172,8 +172,9 @@ static enum bb_err check_root(const struct bb_chain *chain, const struct bb_poli
     if (!bb_policy_trusts(policy, digest))
         return bb_verdict_fail(verdict, BB_ERR_CHAIN_ROOT, name,
                                "the chain starts at %s with SHA-256 %s, which is none of the policy's roots",
-                               subject(root), hex);
-    bb_verdict_pass(verdict, name, "%s with SHA-256 %s is a root of the policy", subject(root), hex);
+                               bb_cert_subject_text(root), hex);
+    bb_verdict_pass(verdict, name, "%s with SHA-256 %s is a root of the policy", bb_cert_subject_text(root),
+                    hex);
     return BB_OK;
 }
 

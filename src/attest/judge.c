@@ -52,8 +52,8 @@ static enum bb_err check_signature(const struct bb_cose *cose, const struct bb_c
     if (err != BB_OK)
         return bb_verdict_fail(verdict, err, name,
                                "the document's signature does not verify with the key of %s",
-                               bb_cert_subject_text(leaf));
-    bb_verdict_pass(verdict, name, "the document is signed by %s", bb_cert_subject_text(leaf));
+                               bb_cert_common_name(leaf));
+    bb_verdict_pass(verdict, name, "the document is signed by %s", bb_cert_common_name(leaf));
     return BB_OK;
 }
 
@@ -90,19 +90,23 @@ static bool is_zero(const uint8_t pcr[BB_PCR_LEN]) {
 static enum bb_err check_debug(const struct bb_document *document, const struct bb_policy *policy,
                                struct bb_verdict *verdict) {
     static const char name[] = "Debug mode";
-    const uint8_t *const pcrs[] = {document->pcrs[0], document->pcrs[1]};
     for (unsigned i = 0; i < 2; i++) {
-        if (pcrs[i] != NULL && !is_zero(pcrs[i]))
+        const uint8_t *pcr = document->pcrs[i];
+        if (pcr != NULL && !is_zero(pcr))
             continue;
-        const char *finding = pcrs[i] == NULL ? "missing" : "zero";
-        if (!policy->allow_debug)
-            return bb_verdict_fail(
-                verdict, pcrs[i] == NULL ? BB_ERR_PCR_MISSING : BB_ERR_DEBUG_MODE, name,
-                "PCR%u is %s: the enclave runs in debug mode, in which its operator can read "
-                "everything",
-                i, finding);
-        bb_verdict_pass(verdict, name, "PCR%u is %s: debug mode, which the policy allows", i, finding);
-        return BB_OK;
+        if (policy->allow_debug) {
+            bb_verdict_pass(verdict, name, "PCR%u is %s: debug mode, which the policy allows", i,
+                            pcr == NULL ? "missing" : "zero");
+            return BB_OK;
+        }
+        if (pcr == NULL)
+            return bb_verdict_fail(verdict, BB_ERR_PCR_MISSING, name,
+                                   "PCR%u is missing, so that debug mode cannot be ruled out", i);
+        return bb_verdict_fail(
+            verdict, BB_ERR_DEBUG_MODE, name,
+            "PCR%u is zero: the enclave runs in debug mode, in which its operator can read "
+            "everything",
+            i);
     }
     bb_verdict_pass(verdict, name, "off: PCR0 and PCR1 are not zero");
     return BB_OK;

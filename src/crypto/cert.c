@@ -17,7 +17,7 @@
 #include "crypto/evp.h"
 #include "crypto/openssl_error.h"
 
-#define SUBJECT_TEXT_MAX 256u
+#define TEXT_MAX 256u
 
 struct bb_cert {
     X509 *x509;
@@ -25,7 +25,7 @@ struct bb_cert {
     unsigned char *spki;
     int spki_len;
     struct bb_view subject, issuer;
-    char subject_text[SUBJECT_TEXT_MAX];
+    char subject_text[TEXT_MAX], common_name[TEXT_MAX];
     int64_t not_before_ms, not_after_ms;
 };
 
@@ -46,17 +46,34 @@ static bool name_der(const X509_NAME *name, struct bb_view *out) {
     return true;
 }
 
-/* Everything outside printable ASCII comes out escaped: the text goes into people's terminals. */
-static bool describe_subject(struct bb_cert *cert) {
-    BIO *bio = BIO_new(BIO_s_mem());
-    if (bio == NULL)
-        return false;
-    unsigned long form = (XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_SEP_MASK) | XN_FLAG_SEP_CPLUS_SPC;
-    bool ok = X509_NAME_print_ex(bio, X509_get_subject_name(cert->x509), 0, form) >= 0;
+/* Takes bio over. */
+static bool take_text(BIO *bio, bool written, char out[TEXT_MAX]) {
+    bool ok = written;
     if (ok && BIO_pending(bio) > 0)
-        ok = BIO_read(bio, cert->subject_text, SUBJECT_TEXT_MAX - 1) > 0;
+        ok = BIO_read(bio, out, TEXT_MAX - 1) > 0;
     BIO_free(bio);
     return ok;
+}
+
+/* Everything outside printable ASCII comes out escaped: the text goes into people's terminals. */
+static bool describe_subject(struct bb_cert *cert) {
+    const X509_NAME *name = X509_get_subject_name(cert->x509);
+    BIO *bio = BIO_new(BIO_s_mem());
+    unsigned long form = (XN_FLAG_RFC2253 & ~(unsigned long)XN_FLAG_SEP_MASK) | XN_FLAG_SEP_CPLUS_SPC;
+    return bio != NULL && take_text(bio, X509_NAME_print_ex(bio, name, 0, form) >= 0, cert->subject_text);
+}
+
+static bool describe_common_name(struct bb_cert *cert) {
+    const X509_NAME *name = X509_get_subject_name(cert->x509);
+    int at = X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)name, NID_commonName, -1);
+    if (at < 0) {
+        memcpy(cert->common_name, cert->subject_text, TEXT_MAX);
+        return true;
+    }
+    const ASN1_STRING *value = X509_NAME_ENTRY_get_data(X509_NAME_get_entry(name, at));
+    BIO *bio = BIO_new(BIO_s_mem());
+    return bio != NULL &&
+           take_text(bio, ASN1_STRING_print_ex(bio, value, ASN1_STRFLGS_RFC2253) >= 0, cert->common_name);
 }
 
 /*
@@ -86,7 +103,8 @@ static enum bb_err fill(struct bb_cert *cert, struct bb_view der) {
               name_der(X509_get_subject_name(cert->x509), &cert->subject) &&
               name_der(X509_get_issuer_name(cert->x509), &cert->issuer) &&
               parse_time(X509_get0_notBefore(cert->x509), &cert->not_before_ms) &&
-              parse_time(X509_get0_notAfter(cert->x509), &cert->not_after_ms) && describe_subject(cert);
+              parse_time(X509_get0_notAfter(cert->x509), &cert->not_after_ms) && describe_subject(cert) &&
+              describe_common_name(cert);
     return ok ? BB_OK : bb_openssl_error(BB_ERR_CHAIN_PARSE);
 }
 
@@ -138,6 +156,10 @@ struct bb_view bb_cert_issuer_der(const struct bb_cert *cert) {
 
 const char *bb_cert_subject_text(const struct bb_cert *cert) {
     return cert->subject_text;
+}
+
+const char *bb_cert_common_name(const struct bb_cert *cert) {
+    return cert->common_name;
 }
 
 int64_t bb_cert_not_before_ms(const struct bb_cert *cert) {

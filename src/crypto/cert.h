@@ -35,6 +35,8 @@ struct bb_view bb_cert_issuer_der(const struct bb_cert *cert);
 /* One line, "CN=…, O=…", for people; at most 255 bytes, printable ASCII only (the rest escaped as in RFC
  * 2253). */
 const char *bb_cert_subject_text(const struct bb_cert *cert);
+/* The same for its CN alone; all of it when it has none. */
+const char *bb_cert_common_name(const struct bb_cert *cert);
 int64_t bb_cert_not_before_ms(const struct bb_cert *cert);
 int64_t bb_cert_not_after_ms(const struct bb_cert *cert);
 bool bb_cert_is_ca(const struct bb_cert *cert);
