@@ -54,12 +54,11 @@ static enum bb_err load_config(const char *path, struct bb_boot *boot, uint8_t d
 
 static enum bb_err load_model(const struct bb_endpoint *endpoint, struct bb_boot *boot,
                               struct bb_buf *reason) {
-    int store BB_CLEANUP_FD = -1;
-    enum bb_err err = bb_endpoint_connect(endpoint, CONNECT_MS, &store);
+    enum bb_err err = bb_endpoint_connect(endpoint, CONNECT_MS, &boot->store_fd);
     if (err != BB_OK)
         return explain(err, "the store cannot be reached", bb_err_sentence(err), reason);
     const struct bb_model_fetch limits = BB_MODEL_FETCH_DEFAULT;
-    return bb_model_fetch(store, boot->config.speech_model_sha256, &limits, &boot->model_fd, reason);
+    return bb_model_fetch(boot->store_fd, boot->config.speech_model_sha256, &limits, &boot->model_fd, reason);
 }
 
 static enum bb_err connect_nsm(const struct bb_endpoint *endpoint, struct bb_boot *boot,
@@ -106,7 +105,8 @@ static enum bb_err start_listening(const struct bb_endpoint *endpoint, struct bb
 
 enum bb_err bb_boot(const struct bb_boot_options *options, struct bb_boot *out, struct bb_buf *reason) {
     uint8_t config_digest[BB_SHA256_LEN];
-    *out = (struct bb_boot){.nsm = {.fd = -1}, .config_fd = -1, .model_fd = -1, .listen_fd = -1};
+    *out =
+        (struct bb_boot){.nsm = {.fd = -1}, .store_fd = -1, .config_fd = -1, .model_fd = -1, .listen_fd = -1};
     enum bb_err err = connect_nsm(&options->nsm, out, reason);
     if (err == BB_OK && out->nsm.simulated)
         bb_say("SIMULATED: an emulator plays the NSM; documents prove nothing about hardware");
@@ -125,6 +125,7 @@ enum bb_err bb_boot(const struct bb_boot_options *options, struct bb_boot *out, 
 
 void bb_boot_done(struct bb_boot *boot) {
     bb_nsm_done(&boot->nsm);
+    bb_fd_close(&boot->store_fd);
     bb_fd_close(&boot->config_fd);
     bb_fd_close(&boot->model_fd);
     bb_fd_close(&boot->listen_fd);

@@ -21,6 +21,7 @@ struct bb_boot_options {
 struct bb_boot {
     struct bb_config config;
     struct bb_nsm nsm;
+    int store_fd;  /* kept open: the store lives as long as the enclave */
     int config_fd; /* sealed memory files */
     int model_fd;
     int listen_fd;

@@ -28,7 +28,7 @@ static const char usage[] =
     "N]\n"
     "\n"
     "The enclave's first process. ENDPOINT is fd:N (an inherited, connected socket) or unix:PATH.\n"
-    "On descriptor N it writes one line of JSON when the enclave is ready or cannot become so.\n";
+    "On descriptor N it writes one line of JSON when the enclave is ready, and one when it fails.\n";
 
 struct options {
     struct bb_boot_options boot;
@@ -74,7 +74,7 @@ static bool parse(int argc, char **argv, struct options *out) {
            seen == (1u << ('n' - 'a') | 1u << ('s' - 'a') | 1u << ('c' - 'a') | 1u << ('l' - 'a'));
 }
 
-/* Tells whoever started init; at most once, and nobody is missed when nobody listens. */
+/* Tells whoever started init; nobody is missed when nobody listens. */
 struct report {
     int fd;
     const char *address;
@@ -91,7 +91,6 @@ static void send_report(struct report *report, json_t *line) {
             bb_say("the ready line cannot be written: %s", bb_err_sentence(err));
     }
     free(text);
-    bb_fd_close(&report->fd);
 }
 
 static void report_ready(void *context) {
@@ -120,7 +119,7 @@ static int run(const struct options *options, struct report *report) {
     struct bb_buf reason BB_CLEANUP_BUF = BB_BUF_INIT(REASON_MAX);
     struct bb_buf speech BB_CLEANUP_BUF = BB_BUF_INIT(PATH_BYTES);
     struct bb_boot boot BB_CLEANUP_BOOT = {
-        .nsm = {.fd = -1}, .config_fd = -1, .model_fd = -1, .listen_fd = -1};
+        .nsm = {.fd = -1}, .store_fd = -1, .config_fd = -1, .model_fd = -1, .listen_fd = -1};
     enum bb_err err = bb_role_harden();
     if (err == BB_OK)
         err = find_speech(&speech, &reason);

@@ -36,7 +36,7 @@ struct running {
     struct bb_child children[CHILDREN];
     int signals;
     int watch; /* somebody waits at its other end for the ready line; -1: nobody, or not any more */
-    int ready; /* init's report, -1 once it was read */
+    int ready; /* init's reports */
     int64_t ready_by_ms;
     void (*on_ready)(void *context, const struct bb_record *record);
     void *context;
@@ -166,53 +166,73 @@ static enum bb_err start_all(struct running *run) {
     return err == BB_OK ? start_init(run, nsm_inside, store_inside, ready_inside) : err;
 }
 
-/* init's one line: where it listens, or why it does not. */
-static enum bb_err on_report(struct running *run) {
-    char line[READY_LINE_MAX];
-    const char *state, *text;
-    ssize_t len;
-    do
-        len = read(run->ready, line, sizeof line); /* written at once, shorter than a pipe's atomic size */
-    while (len < 0 && errno == EINTR);
-    bb_fd_close(&run->ready);
-    if (len <= 0) /* its end will be noticed, and tells more */
-        return BB_OK;
-    json_t *json = json_loadb(line, (size_t)len, JSON_DISABLE_EOF_CHECK, NULL);
+static enum bb_err note_ready(struct running *run, const char *address) {
     struct bb_record *record = &run->launch->record;
-    enum bb_err err = BB_OK;
-    if (json != NULL && json_unpack(json, "{s:s, s:s}", "state", &state, "reason", &text) == 0)
-        err = fail(run, BB_ERR_CLOSED, "%s", text);
-    else if (json == NULL || json_unpack(json, "{s:s, s:s}", "state", &state, "listen", &text) != 0 ||
-             strlen(text) >= sizeof record->address)
-        err = fail(run, BB_ERR_PROTOCOL, "%s reported something unreadable", child_names[INIT]);
-    else
-        strcpy(record->address, text);
-    json_decref(json);
-    if (err != BB_OK)
-        return err;
+    if (record->ready || strlen(address) >= sizeof record->address)
+        return fail(run, BB_ERR_PROTOCOL, "%s reported something unreadable", child_names[INIT]);
+    memcpy(record->address, address, strlen(address) + 1);
     record->ready = true;
     run->watch = -1;
-    err = bb_record_write(run->launch->name, record);
+    enum bb_err err = bb_record_write(run->launch->name, record);
     if (err != BB_OK)
         return fail(run, err, "the enclave's record cannot be written: %s", strerror(errno));
     run->on_ready(run->context, record);
     return BB_OK;
 }
 
+/* A line of init's: where it listens, or why it ends. */
+static enum bb_err on_report_line(struct running *run, const char *line, size_t len) {
+    const char *state;
+    const char *text;
+    enum bb_err err;
+    json_t *json = json_loadb(line, len, 0, NULL);
+    if (json != NULL && json_unpack(json, "{s:s, s:s}", "state", &state, "reason", &text) == 0)
+        err = fail(run, BB_ERR_CLOSED, "%s", text);
+    else if (json != NULL && json_unpack(json, "{s:s, s:s}", "state", &state, "listen", &text) == 0)
+        err = note_ready(run, text);
+    else
+        err = fail(run, BB_ERR_PROTOCOL, "%s reported something unreadable", child_names[INIT]);
+    json_decref(json);
+    return err;
+}
+
+/* What init reported since the last time; whole lines, because each is written at once. */
+static enum bb_err on_report(struct running *run) {
+    char lines[READY_LINE_MAX];
+    ssize_t got;
+    do
+        got = read(run->ready, lines, sizeof lines);
+    while (got < 0 && errno == EINTR);
+    if (got <= 0) /* its end will be noticed, and tells more */
+        bb_fd_close(&run->ready);
+    enum bb_err err = BB_OK;
+    for (const char *at = lines, *end = lines + (got > 0 ? got : 0); at < end && err == BB_OK;) {
+        const char *feed = memchr(at, '\n', (size_t)(end - at));
+        size_t len = (size_t)((feed != NULL ? feed : end) - at);
+        err = on_report_line(run, at, len);
+        at += len + 1;
+    }
+    return err;
+}
+
 /* Any child's end is the end of all; when init has said why it ends, that is the reason. */
 static enum bb_err on_child_end(struct running *run, int which) {
     struct bb_buf how BB_CLEANUP_BUF = BB_BUF_INIT(128);
+    struct pollfd report = {.fd = run->ready, .events = POLLIN};
     int status = 0;
-    if (which == INIT && run->ready >= 0) {
-        enum bb_err err = on_report(run);
-        if (err != BB_OK)
-            return err;
+    enum bb_err err = bb_child_wait(&run->children[which], HELPER_END_MS, &status);
+    /* Emulator and store end by themselves, with status 0, when init has gone: then that is the reason. */
+    if (err == BB_OK && which != INIT && status == 0)
+        return on_child_end(run, INIT);
+    if (which == INIT && poll(&report, 1, 0) > 0) {
+        enum bb_err told = on_report(run);
+        if (told != BB_OK)
+            return told;
     }
-    enum bb_err err = bb_child_wait(&run->children[which], 0, &status);
     if (err == BB_OK)
         err = bb_child_describe(status, &how);
     if (err != BB_OK)
-        return fail(run, err, "%s cannot be collected: %s", child_names[which], strerror(errno));
+        return fail(run, err, "%s cannot be collected: %s", child_names[which], bb_err_sentence(err));
     return fail(run, BB_ERR_CLOSED, "%s %s", child_names[which], bb_buf_str(&how));
 }
 
