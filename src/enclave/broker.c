@@ -22,7 +22,7 @@ static enum bb_err read_attest(struct bb_view message, struct attest *out) {
     struct bb_cbor_field fields[] = {
         {.key = "type", .type = BB_CBOR_TEXT, .out = &type, .required = true},
         {.key = "id", .type = BB_CBOR_UINT, .out = &found.id, .required = true},
-        {.key = "public_key", .type = BB_CBOR_BYTES, .out = &found.public_key, .required = true},
+        {.key = "public_key", .type = BB_CBOR_BYTES, .out = &found.public_key},
         {.key = "user_data", .type = BB_CBOR_BYTES, .out = &found.user_data},
         {.key = "nonce", .type = BB_CBOR_BYTES, .out = &found.nonce},
     };
@@ -69,8 +69,8 @@ static enum bb_err put_error(struct bb_buf *reply, uint64_t id, const char *text
 }
 
 static const char *oversized(const struct attest *attest) {
-    if (attest->public_key.len == 0 || attest->public_key.len > BB_NSM_PUBLIC_KEY_MAX)
-        return "public_key must have 1 to 1024 bytes";
+    if (attest->public_key.len > BB_NSM_PUBLIC_KEY_MAX)
+        return "public_key must have at most 1024 bytes";
     if (attest->user_data.len > BB_NSM_USER_DATA_MAX)
         return "user_data must have at most 512 bytes";
     return attest->nonce.len > BB_NSM_NONCE_MAX ? "nonce must have at most 512 bytes" : NULL;
