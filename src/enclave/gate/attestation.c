@@ -22,14 +22,17 @@ struct job {
 
 struct bb_attestation {
     struct bb_control *control;
+    struct bb_view public_key;
     struct job jobs[BB_ATTESTATIONS_MAX];
 };
 
-enum bb_err bb_attestation_new(struct bb_control *control, struct bb_attestation **out) {
+enum bb_err bb_attestation_new(struct bb_control *control, struct bb_view public_key,
+                               struct bb_attestation **out) {
     struct bb_attestation *attestation = calloc(1, sizeof *attestation);
     if (attestation == NULL)
         return BB_ERR_NO_MEMORY;
     attestation->control = control;
+    attestation->public_key = public_key;
     *out = attestation;
     return BB_OK;
 }
@@ -71,7 +74,7 @@ static enum bb_err start(struct bb_attestation *attestation, const struct bb_evi
     uint8_t user_data[BB_USER_DATA_MULTIHASH_LEN];
     bb_user_data_multihash(evidence->certificate_sha256, user_data);
     enum bb_err err =
-        bb_control_attest(attestation->control, bb_view(NULL, 0), bb_view(user_data, sizeof user_data),
+        bb_control_attest(attestation->control, attestation->public_key, bb_view(user_data, sizeof user_data),
                           bb_view(nonce, BB_ATTESTATION_NONCE_LEN), on_document, job);
     if (err != BB_OK)
         return err;

@@ -16,7 +16,9 @@
 struct bb_attestation;
 struct bb_attestation_wait;
 
-BB_MUST_USE enum bb_err bb_attestation_new(struct bb_control *control, struct bb_attestation **out);
+/* public_key goes into every document; it must outlive the object, as must control. */
+BB_MUST_USE enum bb_err bb_attestation_new(struct bb_control *control, struct bb_view public_key,
+                                           struct bb_attestation **out);
 void bb_attestation_free(struct bb_attestation *attestation);
 /*
  * Asks for a document that binds the certificate and the nonce; `done` is called once, later. BB_ERR_BUSY

@@ -106,8 +106,9 @@ static void on_document(void *arg, enum bb_err err, struct bb_view document) {
         err = make_certificate(keeper, document);
     if (err == BB_OK) {
         bb_user_data_named(keeper->next->certificate_sha256, user_data);
-        err = bb_control_attest(keeper->control, bb_view(NULL, 0), bb_view(user_data, sizeof user_data),
-                                bb_view(NULL, 0), on_attestation, keeper);
+        err =
+            bb_control_attest(keeper->control, bb_buf_view(&keeper->spki),
+                              bb_view(user_data, sizeof user_data), bb_view(NULL, 0), on_attestation, keeper);
     }
     if (err != BB_OK)
         failed(keeper);
@@ -172,4 +173,8 @@ void bb_evidence_keeper_free(struct bb_evidence_keeper *keeper) {
 
 struct bb_evidence *bb_evidence_current(const struct bb_evidence_keeper *keeper) {
     return keeper->current;
+}
+
+struct bb_view bb_evidence_public_key(const struct bb_evidence_keeper *keeper) {
+    return bb_buf_view(&keeper->spki);
 }

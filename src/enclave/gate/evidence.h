@@ -41,5 +41,7 @@ BB_MUST_USE enum bb_err bb_evidence_keeper_new(struct event_base *base, struct b
 void bb_evidence_keeper_free(struct bb_evidence_keeper *keeper);
 /* The newest evidence, borrowed; NULL before the first. */
 struct bb_evidence *bb_evidence_current(const struct bb_evidence_keeper *keeper);
+/* SubjectPublicKeyInfo of the key that all its certificates have. */
+struct bb_view bb_evidence_public_key(const struct bb_evidence_keeper *keeper);
 
 #endif

@@ -97,10 +97,10 @@ static enum bb_err build(struct bb_gate *gate) {
     if (err == BB_OK)
         err = bb_control_new(gate->base, BB_GATE_FD_CONTROL, &events, gate, &gate->control);
     if (err == BB_OK)
-        err = bb_attestation_new(gate->control, &gate->attestation);
-    if (err == BB_OK)
         err = bb_evidence_keeper_new(gate->base, gate->control, &gate->metrics,
                                      gate->config.evidence_renew_seconds, on_evidence, gate, &gate->evidence);
+    if (err == BB_OK)
+        err = bb_attestation_new(gate->control, bb_evidence_public_key(gate->evidence), &gate->attestation);
     return err;
 }
 
@@ -109,8 +109,8 @@ static void take_down(struct bb_gate *gate) {
         return;
     bb_server_free(gate->server);
     bb_speech_free(gate->speech);
-    bb_evidence_keeper_free(gate->evidence);
     bb_attestation_free(gate->attestation);
+    bb_evidence_keeper_free(gate->evidence);
     bb_control_free(gate->control);
     event_base_free(gate->base);
     gate->base = NULL;
