@@ -92,7 +92,7 @@ static void on_eof(struct bb_conn *conn) {
     case BB_CONN_HEADER:
     case BB_CONN_BODY:
         (void)bufferevent_enable(conn->stream, EV_WRITE);
-        bb_conn_refuse(conn, 400, "the request ends in its middle");
+        bb_conn_refuse(conn, 400, "The request ends in its middle");
         return;
     case BB_CONN_IDLE:
         bb_tls_stream_finish(conn->stream);

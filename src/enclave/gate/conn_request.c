@@ -106,10 +106,10 @@ void bb_conn_too_slow(struct bb_conn *conn) {
         return;
     }
     if (conn->state == BB_CONN_HEADER)
-        bb_fault_set(&fault, 408, "the request's header took longer than the limit header_ms, %" PRIu64 " ms",
+        bb_fault_set(&fault, 408, "The request header took longer than the limit header_ms (%" PRIu64 ")",
                      limits->header_ms);
     else
-        bb_fault_set(&fault, 408, "the request's body took longer than the limit body_ms, %" PRIu64 " ms",
+        bb_fault_set(&fault, 408, "The request body took longer than the limit body_ms (%" PRIu64 ")",
                      limits->body_ms);
     fault.close = true;
     bb_request_fail(&conn->request, &fault);
@@ -129,16 +129,16 @@ static bool find_route(struct bb_request *request, const struct bb_reader *reade
                        struct bb_route_match *match, struct bb_fault *fault) {
     struct bb_view path;
     if (bb_route_split_target(bb_buf_view(&reader->target), &path, &request->query) != BB_OK) {
-        bb_fault_set(fault, 400, "the request's target is not a path");
+        bb_fault_set(fault, 400, "The request target is not a path");
         return false;
     }
     request->dialect = bb_dialect_of_path(path);
     bb_route_find(reader->method, path, match);
     if (match->route == NULL) {
         if (match->allow[0] == '\0') {
-            bb_fault_set(fault, 404, "there is nothing at this path");
+            bb_fault_set(fault, 404, "There is nothing at this path");
         } else {
-            bb_fault_set(fault, 405, "this path takes %s only", match->allow);
+            bb_fault_set(fault, 405, "This path takes %s only", match->allow);
             fault->allow = match->allow;
         }
         return false;
@@ -159,14 +159,15 @@ static bool accept_header(struct bb_conn *conn, struct bb_route_match *match, st
     struct bb_request *request = &conn->request;
     bool found = find_route(request, reader, match, fault);
     if (conn->surplus) {
-        bb_fault_set(fault, 503, "there are too many connections: the limit connections is %" PRIu64,
+        bb_fault_set(fault, 503,
+                     "There are too many connections: the limit connections (%" PRIu64 ") is reached",
                      limits->connections);
         fault->retry_after_s = 1;
         fault->close = true;
         return false;
     }
     if (found && reader->expect.len > 0 && !expects_continue(reader)) {
-        bb_fault_set(fault, 417, "the only expectation that is met here is 100-continue");
+        bb_fault_set(fault, 417, "The only expectation that is met here is 100-continue");
         return false;
     }
     return found;

@@ -31,7 +31,7 @@ static const struct {
     {BB_ERR_AUDIO_TOO_LONG, 413, 0, "audio_seconds"},
     {BB_ERR_ARGUMENT, 400, 0, NULL},
     {BB_ERR_UNSUPPORTED, 400, 0, "unsupported"},
-    {BB_ERR_BUSY, 429, 1, "queue"},
+    {BB_ERR_BUSY, 503, 1, "queue"},
     {BB_ERR_TIMEOUT, 503, 5, "request_ms"},
     {BB_ERR_CLOSED, 503, 1, "worker_restarting"},
     {BB_ERR_NO_MEMORY, 503, 5, "memory"},
@@ -52,19 +52,24 @@ static void describe(struct bb_fault *fault, enum bb_err err, struct bb_view det
     char *to = fault->message;
     size_t max = sizeof fault->message;
     if (err == BB_ERR_BUSY)
-        (void)snprintf(to, max, "too many requests are waiting: the limit queue is %" PRIu64, limits->queue);
+        (void)snprintf(to, max, "Too many requests are waiting: the limit queue (%" PRIu64 ") is reached",
+                       limits->queue);
     else if (err == BB_ERR_TIMEOUT)
-        (void)snprintf(to, max, "the request took longer than the limit request_ms, %" PRIu64 " ms",
+        (void)snprintf(to, max, "The request took longer than the limit request_ms (%" PRIu64 ")",
                        limits->request_ms);
     else if (err == BB_ERR_CLOSED)
-        (void)snprintf(to, max, "the speech worker is being restarted; try again");
+        (void)snprintf(to, max, "The speech worker is being restarted; try again");
+    else if (err == BB_ERR_AUDIO_FORMAT) /* in the words that existing clients know */
+        (void)snprintf(to, max, "Could not deserialize data: not an audio file");
     else if (fault->status < 500 && is_plain(detail))
         (void)snprintf(to, max, "%.*s", (int)detail.len, (const char *)detail.data);
     else if (err == BB_ERR_AUDIO_TOO_LONG)
-        (void)snprintf(to, max, "the recording is longer than the limit audio_seconds, %" PRIu64 " s",
+        (void)snprintf(to, max, "The recording is longer than the limit audio_seconds (%" PRIu64 ")",
                        limits->audio_seconds);
+    else if (err == BB_ERR_AUDIO_EMPTY)
+        (void)snprintf(to, max, "The audio file is empty");
     else if (fault->status == 500)
-        (void)snprintf(to, max, "the request could not be served");
+        (void)snprintf(to, max, "The request could not be served");
     else
         (void)snprintf(to, max, "%s", bb_err_sentence(err));
 }

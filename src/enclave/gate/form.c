@@ -15,13 +15,13 @@ static enum bb_err fail(struct bb_form *form, enum bb_err err, int status, const
 
 static enum bb_err begin_file(struct bb_form *form) {
     if (form->file_fd >= 0) {
-        bb_fault_set(&form->fault, 400, "the form has the file field %s twice", form->file_name);
+        bb_fault_set(&form->fault, 400, "The form has the file field %s twice", form->file_name);
         form->fault.param = form->file_name;
         return BB_ERR_PROTOCOL;
     }
     form->in_file = true;
     if (bb_memfd_new("blindbox-upload", &form->file_fd) != BB_OK)
-        return fail(form, BB_ERR_NO_MEMORY, 503, "there is no memory for another upload just now; try again");
+        return fail(form, BB_ERR_NO_MEMORY, 503, "There is no memory for another upload just now; try again");
     return BB_OK;
 }
 
@@ -34,7 +34,7 @@ static enum bb_err on_part(void *arg, struct bb_view name) {
         if (!bb_view_equal(name, bb_view_str(field->name)))
             continue;
         if (field->present) {
-            bb_fault_set(&form->fault, 400, "the form has the field %s twice", field->name);
+            bb_fault_set(&form->fault, 400, "The form has the field %s twice", field->name);
             form->fault.param = field->name;
             return BB_ERR_PROTOCOL;
         }
@@ -47,7 +47,8 @@ static enum bb_err on_part(void *arg, struct bb_view name) {
 static enum bb_err write_file(struct bb_form *form, struct bb_view bytes) {
     if (*form->memory_used + bytes.len > form->limits->memory_bytes) {
         bb_fault_set(&form->fault, 503,
-                     "uploads fill the memory that is set aside for them: the limit memory_bytes is %" PRIu64,
+                     "Uploads fill the memory that they may have: the limit memory_bytes (%" PRIu64
+                     ") is reached",
                      form->limits->memory_bytes);
         form->fault.retry_after_s = 5;
         return BB_ERR_TOO_LARGE;
@@ -62,7 +63,7 @@ static enum bb_err write_file(struct bb_form *form, struct bb_view bytes) {
         if (n <= 0) {
             form->fault.retry_after_s = 5;
             return fail(form, BB_ERR_NO_MEMORY, 503,
-                        "there is no memory for this upload just now; try again");
+                        "There is no memory for this upload just now; try again");
         }
         bytes = bb_view(bytes.data + n, bytes.len - (size_t)n);
     }
@@ -75,7 +76,7 @@ static enum bb_err on_data(void *arg, struct bb_view bytes) {
         return write_file(form, bytes);
     if (form->in_field == NULL || bb_buf_append(&form->in_field->value, bytes.data, bytes.len) == BB_OK)
         return BB_OK;
-    bb_fault_set(&form->fault, 413, "the form field %s exceeds the limit form_field_bytes, %" PRIu64 " bytes",
+    bb_fault_set(&form->fault, 413, "The form field %s exceeds the limit form_field_bytes (%" PRIu64 ")",
                  form->in_field->name, form->limits->form_field_bytes);
     form->fault.param = form->in_field->name;
     return BB_ERR_TOO_LARGE;
@@ -93,13 +94,13 @@ static const struct bb_multipart_events events = {.part = on_part, .data = on_da
 /* The sentence for a Content-Type that is no good. */
 static void content_type_fault(struct bb_fault *fault, enum bb_err err) {
     if (err == BB_ERR_UNSUPPORTED)
-        bb_fault_set(fault, 415, "the request must have the Content-Type multipart/form-data");
+        bb_fault_set(fault, 415, "The body must be multipart/form-data");
     else if (err == BB_ERR_NOT_FOUND)
-        bb_fault_set(fault, 400, "the Content-Type multipart/form-data has no boundary");
+        bb_fault_set(fault, 400, "The Content-Type has no boundary");
     else if (err == BB_ERR_TOO_LARGE)
-        bb_fault_set(fault, 400, "the boundary is longer than %u characters", BB_MULTIPART_BOUNDARY_MAX);
+        bb_fault_set(fault, 400, "The boundary is longer than %u characters", BB_MULTIPART_BOUNDARY_MAX);
     else
-        bb_fault_set(fault, 400, "the boundary is not a legal one");
+        bb_fault_set(fault, 400, "The boundary is not a legal one");
 }
 
 bool bb_form_init(struct bb_form *form, struct bb_view content_type, const char *file_name,
@@ -134,7 +135,7 @@ static bool check(struct bb_form *form, enum bb_err err) {
         return true;
     if (form->fault.status == 0)
         bb_fault_set(&form->fault, 400, "%s",
-                     form->parser.reason != NULL ? form->parser.reason : "the form is malformed");
+                     form->parser.reason != NULL ? form->parser.reason : "The form is malformed");
     return false;
 }
 
@@ -146,7 +147,7 @@ bool bb_form_finish(struct bb_form *form) {
     if (!check(form, bb_multipart_finish(&form->parser)))
         return false;
     if (form->file_fd < 0) {
-        bb_fault_set(&form->fault, 400, "the form lacks the file field %s", form->file_name);
+        bb_fault_set(&form->fault, 400, "The form has no file in the field %s", form->file_name);
         form->fault.param = form->file_name;
         return false;
     }

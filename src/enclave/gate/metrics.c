@@ -48,18 +48,18 @@ static enum bb_err write_head(struct bb_buf *out, const char *name, const char *
 }
 
 static enum bb_err write_requests(const struct bb_metrics *metrics, struct bb_buf *out) {
-    enum bb_err err = write_head(out, "blindbox_http_requests_total", "counter", "Answered requests.");
+    enum bb_err err = write_head(out, "blindbox_requests_total", "counter", "Answered requests.");
     for (size_t i = 0; i < metrics->route_count; i++)
         for (size_t c = 0; c < BB_METRICS_CLASSES && err == BB_OK; c++)
             if (metrics->routes[i].answers[c] > 0)
-                err = bb_buf_printf(
-                    out, "blindbox_http_requests_total{route=\"%s\",status=\"%s\"} %" PRIu64 "\n",
-                    metrics->routes[i].pattern, class_names[c], metrics->routes[i].answers[c]);
+                err =
+                    bb_buf_printf(out, "blindbox_requests_total{route=\"%s\",status=\"%s\"} %" PRIu64 "\n",
+                                  metrics->routes[i].pattern, class_names[c], metrics->routes[i].answers[c]);
     return err;
 }
 
 static enum bb_err write_histogram(const struct bb_metrics_route *route, struct bb_buf *out) {
-    static const char name[] = "blindbox_http_request_seconds";
+    static const char name[] = "blindbox_request_seconds";
     uint64_t below = 0;
     enum bb_err err = BB_OK;
     for (size_t i = 0; i < BB_METRICS_BUCKETS && err == BB_OK; i++) {
@@ -78,7 +78,7 @@ static enum bb_err write_histogram(const struct bb_metrics_route *route, struct 
 }
 
 static enum bb_err write_histograms(const struct bb_metrics *metrics, struct bb_buf *out) {
-    enum bb_err err = write_head(out, "blindbox_http_request_seconds", "histogram",
+    enum bb_err err = write_head(out, "blindbox_request_seconds", "histogram",
                                  "From a request's first byte to its answer.");
     for (size_t i = 0; i < metrics->route_count && err == BB_OK; i++)
         err = write_histogram(&metrics->routes[i], out);
@@ -118,9 +118,9 @@ static enum bb_err write_gate(const struct bb_metrics *m, struct bb_buf *out) {
          (double)m->connections_refused},
         {"blindbox_tls_handshakes_failed_total", "counter", "Handshakes that failed or took too long.",
          (double)m->handshakes_failed},
-        {"blindbox_http_requests_in_flight", "gauge", "Requests being received or worked on.",
+        {"blindbox_requests_in_flight", "gauge", "Requests being received or worked on.",
          (double)m->requests_in_flight},
-        {"blindbox_http_requests_cancelled_total", "counter", "Requests whose client went away.",
+        {"blindbox_requests_cancelled_total", "counter", "Requests whose client went away.",
          (double)m->requests_cancelled},
         {"blindbox_upload_bytes", "gauge", "Request bodies held in memory.", (double)m->upload_bytes},
         {"blindbox_evidence_renewals_total", "counter", "Evidence certificates made.",
@@ -139,7 +139,7 @@ static enum bb_err write_speech(const struct bb_metrics *m, struct bb_buf *out) 
          "Requests that the speech worker has, queued or running.", (double)m->speech_working},
         {"blindbox_speech_requests_held", "gauge", "Requests that wait for a speech worker to start.",
          (double)m->speech_held},
-        {"blindbox_speech_worker_restarts_total", "counter", "Speech workers after the first.",
+        {"blindbox_worker_restarts_total", "counter", "Speech workers after the first.",
          (double)m->speech_restarts},
         {"blindbox_speech_audio_seconds_total", "counter", "Length of the recordings transcribed.",
          m->speech_audio_seconds},

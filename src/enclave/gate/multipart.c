@@ -52,12 +52,12 @@ static enum bb_err refuse(struct bb_multipart *parser, enum bb_err err, const ch
 static enum bb_err read_disposition(struct bb_multipart *parser, struct bb_view value,
                                     char name[BB_MULTIPART_NAME_MAX + 1]) {
     if (!bb_field_equal(bb_field_main(value), "form-data"))
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form is not marked as form-data");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form is not marked as form-data");
     enum bb_err err = bb_field_parameter(value, "name", name, BB_MULTIPART_NAME_MAX);
     if (err == BB_ERR_TOO_LARGE)
-        return refuse(parser, err, "the name of a form field is longer than 256 bytes");
+        return refuse(parser, err, "The name of a form field is longer than 256 bytes");
     if (err != BB_OK)
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has no name");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has no name");
     return BB_OK;
 }
 
@@ -65,17 +65,17 @@ static enum bb_err read_header_line(struct bb_multipart *parser, struct bb_view 
                                     char name[BB_MULTIPART_NAME_MAX + 1]) {
     const uint8_t *colon = memchr(line.data, ':', line.len);
     if (colon == NULL || line.data[0] == ' ' || line.data[0] == '\t')
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has a malformed header");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has a malformed header");
     size_t key_len = (size_t)(colon - line.data);
     struct bb_view key = bb_view(line.data, key_len);
     struct bb_view value = bb_field_trim(bb_view(colon + 1, line.len - key_len - 1));
     if (bb_field_equal(key, "content-transfer-encoding") && !bb_field_equal(value, "binary") &&
         !bb_field_equal(value, "8bit") && !bb_field_equal(value, "7bit"))
-        return refuse(parser, BB_ERR_PROTOCOL, "parts of the form must not be transfer-encoded");
+        return refuse(parser, BB_ERR_PROTOCOL, "Parts of the form must not be transfer-encoded");
     if (!bb_field_equal(key, "content-disposition"))
         return BB_OK;
     if (*named)
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has two names");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has two names");
     *named = true;
     return read_disposition(parser, value, name);
 }
@@ -83,7 +83,7 @@ static enum bb_err read_header_line(struct bb_multipart *parser, struct bb_view 
 /* The part's header is complete in parser->header, each line with its CR LF. */
 static enum bb_err begin_part(struct bb_multipart *parser) {
     if (parser->parts == BB_MULTIPART_PARTS_MAX)
-        return refuse(parser, BB_ERR_TOO_LARGE, "the form has more than 64 parts");
+        return refuse(parser, BB_ERR_TOO_LARGE, "The form has more than 64 parts");
     parser->parts++;
     bool named = false;
     char name[BB_MULTIPART_NAME_MAX + 1] = "";
@@ -97,7 +97,7 @@ static enum bb_err begin_part(struct bb_multipart *parser) {
         left = bb_view(left.data + len, left.len - len);
     }
     if (!named)
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has no name");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has no name");
     parser->state = BB_MULTIPART_DATA;
     parser->matched = 2; /* an empty part: its delimiter may follow the header's own line end */
     parser->at_start = true;
@@ -108,15 +108,15 @@ static enum bb_err begin_part(struct bb_multipart *parser) {
 
 static enum bb_err feed_header(struct bb_multipart *parser, uint8_t byte) {
     if (parser->header_len == sizeof parser->header)
-        return refuse(parser, BB_ERR_TOO_LARGE, "a part of the form has a header over 8192 bytes");
+        return refuse(parser, BB_ERR_TOO_LARGE, "A part of the form has a header over 8192 bytes");
     parser->header[parser->header_len++] = byte;
     size_t len = parser->header_len;
     if (byte == '\0')
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has a malformed header");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has a malformed header");
     if (byte != '\n')
         return BB_OK;
     if (len < 2 || parser->header[len - 2] != '\r')
-        return refuse(parser, BB_ERR_PROTOCOL, "a part of the form has a malformed header");
+        return refuse(parser, BB_ERR_PROTOCOL, "A part of the form has a malformed header");
     bool blank_line = len == 2 || (len >= 4 && parser->header[len - 3] == '\n');
     if (!blank_line)
         return BB_OK;
@@ -131,7 +131,7 @@ static enum bb_err feed_delimiter(struct bb_multipart *parser, uint8_t byte) {
     parser->tail[parser->tail_len++] = byte;
     if (parser->tail_len < 2) {
         if (byte != '-' && byte != '\r')
-            return refuse(parser, BB_ERR_PROTOCOL, "a boundary of the form is followed by other text");
+            return refuse(parser, BB_ERR_PROTOCOL, "A boundary of the form is followed by other text");
         return BB_OK;
     }
     parser->tail_len = 0;
@@ -140,7 +140,7 @@ static enum bb_err feed_delimiter(struct bb_multipart *parser, uint8_t byte) {
         return BB_OK;
     }
     if (memcmp(parser->tail, "\r\n", 2) != 0)
-        return refuse(parser, BB_ERR_PROTOCOL, "a boundary of the form is followed by other text");
+        return refuse(parser, BB_ERR_PROTOCOL, "A boundary of the form is followed by other text");
     parser->state = BB_MULTIPART_HEADER;
     return BB_OK;
 }
@@ -201,7 +201,7 @@ static enum bb_err feed_some(struct bb_multipart *parser, struct bb_view *bytes)
         *bytes = bb_view(NULL, 0);
         return BB_OK;
     case BB_MULTIPART_FAILED:
-        return refuse(parser, BB_ERR_PROTOCOL, "the form is malformed");
+        return refuse(parser, BB_ERR_PROTOCOL, "The form is malformed");
     }
     *bytes = bb_view(bytes->data + 1, bytes->len - 1);
     return err;
@@ -219,8 +219,13 @@ enum bb_err bb_multipart_feed(struct bb_multipart *parser, struct bb_view bytes)
 }
 
 enum bb_err bb_multipart_finish(struct bb_multipart *parser) {
-    if (parser->state == BB_MULTIPART_EPILOGUE)
+    enum bb_multipart_state state = parser->state;
+    if (state == BB_MULTIPART_EPILOGUE)
         return BB_OK;
     parser->state = BB_MULTIPART_FAILED;
-    return refuse(parser, BB_ERR_TRUNCATED, "the form ends before its closing boundary");
+    if (state == BB_MULTIPART_PREAMBLE)
+        return refuse(parser, BB_ERR_TRUNCATED, "The form does not contain its boundary");
+    if (state == BB_MULTIPART_DELIMITER)
+        return refuse(parser, BB_ERR_TRUNCATED, "The form ends before its closing boundary");
+    return refuse(parser, BB_ERR_TRUNCATED, "The form ends in the middle of a part");
 }

@@ -15,8 +15,7 @@ static int refuse(llhttp_t *parser) {
 }
 
 static void set_header_fault(struct bb_reader *reader) {
-    bb_fault_set(&reader->fault, 431,
-                 "the request's header exceeds the limit header_bytes, %" PRIu64 " bytes",
+    bb_fault_set(&reader->fault, 431, "The request header exceeds the limit header_bytes (%" PRIu64 ")",
                  reader->limits->header_bytes);
 }
 
@@ -37,7 +36,7 @@ static int on_url(llhttp_t *parser, const char *at, size_t len) {
     struct bb_reader *reader = reader_of(parser);
     if (bb_buf_append(&reader->target, at, len) == BB_OK)
         return 0;
-    bb_fault_set(&reader->fault, 414, "the request's target is longer than %u bytes", BB_READER_TARGET_MAX);
+    bb_fault_set(&reader->fault, 414, "The request target is longer than %u bytes", BB_READER_TARGET_MAX);
     return refuse(parser);
 }
 
@@ -69,14 +68,14 @@ static int on_field_complete(llhttp_t *parser) {
     reader->field_len = 0;
     if (reader->value == NULL || reader->value->data == NULL)
         return 0;
-    bb_fault_set(&reader->fault, 400, "the request has a header field twice that may occur once");
+    bb_fault_set(&reader->fault, 400, "The request has a header field twice that may occur once");
     return refuse(parser);
 }
 
 static int on_value(llhttp_t *parser, const char *at, size_t len) {
     struct bb_reader *reader = reader_of(parser);
     if (reader->value != NULL && bb_buf_append(reader->value, at, len) != BB_OK) {
-        bb_fault_set(&reader->fault, 431, "a field of the request's header is longer than %u bytes",
+        bb_fault_set(&reader->fault, 431, "A field of the request header is longer than %u bytes",
                      BB_READER_VALUE_MAX);
         return refuse(parser);
     }
@@ -108,8 +107,7 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
     struct bb_reader *reader = reader_of(parser);
     reader->body_len += len;
     if (reader->body_len > reader->limits->body_bytes) {
-        bb_fault_set(&reader->fault, 413,
-                     "the request's body exceeds the limit body_bytes, %" PRIu64 " bytes",
+        bb_fault_set(&reader->fault, 413, "The request body exceeds the limit body_bytes (%" PRIu64 ")",
                      reader->limits->body_bytes);
         return refuse(parser);
     }
@@ -169,24 +167,23 @@ void bb_reader_next(struct bb_reader *reader) {
 static bool header_is_good(struct bb_reader *reader) {
     const llhttp_t *parser = &reader->parser;
     if (parser->http_major != 1 || parser->http_minor > 1) {
-        bb_fault_set(&reader->fault, 505, "this server speaks HTTP/1.1");
+        bb_fault_set(&reader->fault, 505, "This server speaks HTTP/1.1");
         return false;
     }
     if (parser->http_minor == 0 && (parser->flags & F_TRANSFER_ENCODING) != 0) {
-        bb_fault_set(&reader->fault, 400, "an HTTP/1.0 request cannot have a Transfer-Encoding");
+        bb_fault_set(&reader->fault, 400, "An HTTP/1.0 request cannot have a Transfer-Encoding");
         return false;
     }
     if ((parser->flags & F_TRANSFER_ENCODING) != 0 && (parser->flags & F_CHUNKED) == 0) {
-        bb_fault_set(&reader->fault, 501, "the only Transfer-Encoding here is chunked");
+        bb_fault_set(&reader->fault, 501, "The only Transfer-Encoding here is chunked");
         return false;
     }
     if (parser->http_minor == 1 && reader->host.data == NULL) {
-        bb_fault_set(&reader->fault, 400, "the request has no Host");
+        bb_fault_set(&reader->fault, 400, "The request has no Host");
         return false;
     }
     if ((parser->flags & F_CONTENT_LENGTH) != 0 && parser->content_length > reader->limits->body_bytes) {
-        bb_fault_set(&reader->fault, 413,
-                     "the request's body exceeds the limit body_bytes, %" PRIu64 " bytes",
+        bb_fault_set(&reader->fault, 413, "The request body exceeds the limit body_bytes (%" PRIu64 ")",
                      reader->limits->body_bytes);
         return false;
     }
@@ -212,14 +209,13 @@ static enum bb_reader_event refusal(struct bb_reader *reader, llhttp_errno_t cod
     if (code == HPE_USER)
         return reader->fault.status != 0 ? BB_READER_REFUSED : BB_READER_STOPPED;
     if (code == HPE_INVALID_VERSION || code == HPE_PAUSED_H2_UPGRADE)
-        bb_fault_set(&reader->fault, 505, "this server speaks HTTP/1.1");
+        bb_fault_set(&reader->fault, 505, "This server speaks HTTP/1.1");
     else if (code == HPE_UNEXPECTED_CONTENT_LENGTH || code == HPE_INVALID_CONTENT_LENGTH)
-        bb_fault_set(&reader->fault, 400,
-                     "the request's Content-Length is not valid, or not the only length");
+        bb_fault_set(&reader->fault, 400, "The Content-Length is not valid, or not the only length");
     else if (code == HPE_INVALID_CHUNK_SIZE)
-        bb_fault_set(&reader->fault, 400, "a chunk of the request's body has no valid size");
+        bb_fault_set(&reader->fault, 400, "A chunk of the request body has no valid size");
     else
-        bb_fault_set(&reader->fault, 400, "this is not a well-formed HTTP/1.1 request");
+        bb_fault_set(&reader->fault, 400, "This is not a well-formed HTTP/1.1 request");
     return BB_READER_REFUSED;
 }
 

@@ -34,7 +34,7 @@ static void stop_asking(void *state) {
 
 static void fail_busy(struct bb_request *request) {
     struct bb_fault fault;
-    bb_fault_set(&fault, 503, "no attestation document can be had just now; try again");
+    bb_fault_set(&fault, 503, "No attestation document can be had just now; try again");
     fault.retry_after_s = 1;
     bb_request_fail(request, &fault);
 }
@@ -79,6 +79,6 @@ void bb_route_enclave_attestation(struct bb_request *request) {
         return;
     }
     struct bb_fault fault;
-    bb_fault_set(&fault, 400, "nonce must be 40 hexadecimal digits");
+    bb_fault_set(&fault, 400, "The nonce must be 40 hexadecimal digits");
     bb_request_fail(request, &fault);
 }

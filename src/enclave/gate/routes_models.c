@@ -13,7 +13,7 @@ bool bb_models_has(const struct bb_config *config, struct bb_view id) {
 }
 
 void bb_models_unknown(const struct bb_config *config, struct bb_fault *fault) {
-    bb_fault_set(fault, 404, "there is no such model here; there is %s, also called " BB_MODELS_ALIAS,
+    bb_fault_set(fault, 404, "There is no such model here; there is %s, also called " BB_MODELS_ALIAS,
                  config->speech_name);
     fault->param = "model";
     fault->code = "model_not_found";
@@ -31,7 +31,7 @@ static void say(struct bb_request *request, json_t *value) {
         bb_request_say(request, "application/json", bb_buf_view(&text));
         return;
     }
-    bb_fault_set(&fault, 500, "the answer cannot be written");
+    bb_fault_set(&fault, 500, "The answer cannot be written");
     bb_request_fail(request, &fault);
 }
 

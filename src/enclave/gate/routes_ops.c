@@ -14,11 +14,11 @@ void bb_route_readyz(struct bb_request *request) {
     const struct bb_evidence *evidence = bb_evidence_current(request->gate->evidence);
     struct bb_fault fault = {0};
     if (bb_server_is_draining(request->gate->server))
-        bb_fault_set(&fault, 503, "the enclave is shutting down");
+        bb_fault_set(&fault, 503, "The enclave is shutting down");
     else if (evidence == NULL || !bb_evidence_is_fresh(evidence, bb_clock_monotonic_ms()))
-        bb_fault_set(&fault, 503, "the attestation evidence is out of date and could not be renewed");
+        bb_fault_set(&fault, 503, "The attestation evidence is out of date and could not be renewed");
     else if (!bb_speech_is_ready(request->gate->speech))
-        bb_fault_set(&fault, 503, "the speech worker is starting");
+        bb_fault_set(&fault, 503, "The speech worker is starting");
     if (fault.status == 0) {
         bb_request_say(request, text_plain, bb_view_str("ready\n"));
         return;
@@ -38,6 +38,6 @@ void bb_route_metrics(struct bb_request *request) {
         bb_request_say(request, "text/plain; version=0.0.4; charset=utf-8", bb_buf_view(&text));
         return;
     }
-    bb_fault_set(&fault, 500, "the metrics cannot be written");
+    bb_fault_set(&fault, 500, "The metrics cannot be written");
     bb_request_fail(request, &fault);
 }

@@ -80,7 +80,7 @@ static bool check_model(struct transcription *t) {
     const struct bb_config *config = &t->request->gate->config;
     const struct bb_buf *model = bb_form_value(&t->form, "model");
     if (model == NULL)
-        return refuse(t, "model", "the form lacks the field model");
+        return refuse(t, "model", "The form has no field model");
     if (bb_models_has(config, bb_buf_view(model)))
         return true;
     bb_models_unknown(config, &t->form.fault);
@@ -92,7 +92,7 @@ static bool read_format(struct transcription *t) {
     if (format == NULL || value_is(format, "json"))
         return true;
     if (!value_is(format, "text"))
-        return refuse(t, "response_format", "response_format can be json or text here");
+        return refuse(t, "response_format", "The response_format can be json or text here");
     t->answer = FORM_TEXT;
     return true;
 }
@@ -101,7 +101,7 @@ static bool check_stream(struct transcription *t) {
     const struct bb_buf *stream = bb_form_value(&t->form, "stream");
     if (stream == NULL || value_is(stream, "false") || value_is(stream, "False") || value_is(stream, "0"))
         return true;
-    return refuse(t, "stream", "streaming is not supported here: leave stream out or set it to false");
+    return refuse(t, "stream", "Streaming is not supported here: leave stream out or set it to false");
 }
 
 /* The form of a language code; whether the model knows it is the engine's to say. */
@@ -113,7 +113,7 @@ static bool read_language(struct transcription *t, struct bb_speech_request *out
     for (size_t i = 0; good && i < language->len; i++)
         good = language->data[i] >= 'a' && language->data[i] <= 'z';
     if (!good)
-        return refuse(t, "language", "language must be a code of ISO 639-1, such as en");
+        return refuse(t, "language", "The language must be a code of ISO 639-1, such as en");
     out->language = bb_buf_view(language);
     t->has_language = true;
     return true;
@@ -129,7 +129,7 @@ static bool read_temperature(struct transcription *t, struct bb_speech_request *
     bool good = text->len > 0 && text->len < 32 && strspn(start, "0123456789.") == text->len &&
                 stop == start + text->len && value <= 1;
     if (!good)
-        return refuse(t, "temperature", "temperature must be a number from 0 to 1");
+        return refuse(t, "temperature", "The temperature must be a number from 0 to 1");
     out->has_temperature = true;
     out->temperature = value;
     return true;
@@ -148,7 +148,7 @@ static bool read_prompt(struct transcription *t, struct bb_speech_request *out) 
         return true;
     struct bb_view prompt = bb_buf_view(value);
     if (!is_utf8(prompt))
-        return refuse(t, "prompt", "prompt must be UTF-8");
+        return refuse(t, "prompt", "The prompt must be UTF-8");
     if (prompt.len > BB_SPEECH_PROMPT_MAX)
         prompt = bb_view(prompt.data + (prompt.len - BB_SPEECH_PROMPT_MAX), BB_SPEECH_PROMPT_MAX);
     while (prompt.len > 0 && (prompt.data[0] & 0xc0) == 0x80)
@@ -186,9 +186,7 @@ static void fail(struct transcription *t, enum bb_err err, struct bb_view detail
     struct bb_request *request = t->request;
     struct bb_fault fault;
     bb_fault_from_err(&fault, err, detail, &request->gate->config.limits);
-    if (err == BB_ERR_AUDIO_FORMAT && t->answer == FORM_JSON_STRING)
-        bb_fault_set(&fault, 400, "Could not deserialize data: not an audio file");
-    else if (err == BB_ERR_ARGUMENT && t->has_language)
+    if (err == BB_ERR_ARGUMENT && t->has_language)
         fault.param = "language";
     else if (fault.status == 400 || fault.status == 413)
         fault.param = t->form.file_name;
