@@ -17,6 +17,7 @@
 #include "enclave/speech/container.h"
 #include "enclave/speech/engine.h"
 
+#define RIFF_SIZE_AT 4u
 #define PIECE_FRAMES 4096u
 #define AMPLITUDE    64.0f /* full scale is 1; float files may exceed it, but not so that products overflow */
 /* Resampled samples of one piece: 8 kHz doubles; some more for what the filter held back. */
@@ -25,13 +26,13 @@
 /* --- the file as libsndfile's virtual I/O --- */
 
 struct reader {
-    struct bb_view file;
+    struct bb_container container;
     sf_count_t at;
 };
 
 static sf_count_t file_len(void *user) {
     const struct reader *reader = user;
-    return (sf_count_t)reader->file.len;
+    return (sf_count_t)reader->container.file.len;
 }
 
 static sf_count_t file_seek(sf_count_t offset, int whence, void *user) {
@@ -44,6 +45,23 @@ static sf_count_t file_seek(sf_count_t offset, int whence, void *user) {
     return to;
 }
 
+/* Writes a little-endian number that stands at `field` of the file into what was read of it from `at` on. */
+static void show_number(size_t field, uint32_t value, size_t at, uint8_t *read, size_t len) {
+    for (size_t i = 0; i < 4; i++)
+        if (field + i >= at && field + i - at < len)
+            read[field + i - at] = (uint8_t)(value >> (8 * i));
+}
+
+/* Both sizes in a WAV header are shown as they are, whatever they claim: libsndfile then has nothing to
+ * guess. */
+static void show_sizes(const struct reader *reader, uint8_t *read, size_t len) {
+    const struct bb_container *container = &reader->container;
+    if (container->kind != BB_CONTAINER_WAV)
+        return;
+    show_number(RIFF_SIZE_AT, (uint32_t)container->file.len - 8, (size_t)reader->at, read, len);
+    show_number(container->data_size_at, container->data_size, (size_t)reader->at, read, len);
+}
+
 static sf_count_t file_read(void *out, sf_count_t count, void *user) {
     struct reader *reader = user;
     sf_count_t left = file_len(user) - reader->at;
@@ -51,7 +69,8 @@ static sf_count_t file_read(void *out, sf_count_t count, void *user) {
         return 0;
     if (count > left)
         count = left;
-    memcpy(out, reader->file.data + reader->at, (size_t)count);
+    memcpy(out, reader->container.file.data + reader->at, (size_t)count);
+    show_sizes(reader, out, (size_t)count);
     reader->at += count;
     return count;
 }
@@ -74,7 +93,6 @@ static SF_VIRTUAL_IO file_io = {file_len, file_seek, file_read, file_write, file
 
 struct decoding {
     struct reader reader;
-    struct bb_container container;
     SNDFILE *file;
     SF_INFO info;
     soxr_t resampler; /* NULL where the rate is right already */
@@ -116,7 +134,7 @@ static bool format_allowed(enum bb_container_kind kind, int format) {
 /* Longer than the limit by what the file says of itself? Where that is a lie, it is not worth decoding
  * either. */
 static bool claims_too_long(const struct decoding *decoding, uint64_t seconds) {
-    const struct bb_container *container = &decoding->container;
+    const struct bb_container *container = &decoding->reader.container;
     if (container->frames / (container->rate != 0 ? container->rate : 1) > seconds)
         return true;
     bool exact = container->kind == BB_CONTAINER_FLAC || container->kind == BB_CONTAINER_OGG;
@@ -129,7 +147,7 @@ static enum bb_err open_file(struct decoding *decoding, uint64_t seconds) {
     if (decoding->file == NULL)
         return BB_ERR_AUDIO_FORMAT;
     const SF_INFO *info = &decoding->info;
-    if (!format_allowed(decoding->container.kind, info->format))
+    if (!format_allowed(decoding->reader.container.kind, info->format))
         return BB_ERR_AUDIO_FORMAT;
     if (info->samplerate < (int)BB_AUDIO_RATE_MIN || info->samplerate > (int)BB_AUDIO_RATE_MAX ||
         info->channels < 1 || info->channels > (int)BB_AUDIO_CHANNELS_MAX)
@@ -203,7 +221,7 @@ static enum bb_err read_all(struct decoding *decoding, uint64_t seconds, const s
 
 /* Fewer samples than a FLAC header or a whole WAV file promised: damage that the container did not show. */
 static bool cut_short(const struct decoding *decoding) {
-    const struct bb_container *container = &decoding->container;
+    const struct bb_container *container = &decoding->reader.container;
     if (container->kind == BB_CONTAINER_FLAC)
         return decoding->info.frames != SF_COUNT_MAX && decoding->frames < (uint64_t)decoding->info.frames;
     return container->kind == BB_CONTAINER_WAV && decoding->frames < container->frames;
@@ -214,10 +232,9 @@ enum bb_err bb_audio_decode(struct bb_view file, uint64_t seconds, const struct 
     struct decoding *decoding __attribute__((cleanup(decoding_free))) = calloc(1, sizeof *decoding);
     if (decoding == NULL)
         return BB_ERR_NO_MEMORY;
-    enum bb_err err = bb_container_inspect(file, &decoding->container);
+    enum bb_err err = bb_container_inspect(file, &decoding->reader.container);
     if (err != BB_OK)
         return err;
-    decoding->reader.file = decoding->container.file;
     err = open_file(decoding, seconds);
     if (err == BB_OK)
         err = open_resampler(decoding);

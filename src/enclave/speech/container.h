@@ -15,10 +15,13 @@ enum bb_container_kind { BB_CONTAINER_WAV, BB_CONTAINER_FLAC, BB_CONTAINER_OGG, 
 
 struct bb_container {
     enum bb_container_kind kind;
-    struct bb_view file; /* the part of the input that the decoder gets: without ID3 tags in front */
+    struct bb_view file; /* what the decoder gets: no ID3 tags in front, nothing behind a WAV's samples */
     /* Length as far as the container alone tells it; 0 where only decoding does. */
     uint64_t frames;
     uint32_t rate; /* of frames; 0 with them */
+    /* WAV: where the data chunk's size stands, and what it is in truth. The decoder is shown that. */
+    size_t data_size_at;
+    uint32_t data_size;
 };
 
 /*

@@ -11,7 +11,8 @@
 
 #define HEADER     4u
 #define LAYER_III  1u
-#define XING_FLAGS 8u /* bytes of the tag before the frame count */
+#define HAS_FRAMES 1u /* flags of a Xing header: which numbers follow */
+#define HAS_BYTES  2u
 
 struct frame {
     size_t len; /* 0: free format, its length is not in the header */
@@ -43,23 +44,42 @@ static bool read_frame(const uint8_t *at, size_t left, struct frame *out) {
     return true;
 }
 
-/* The number of frames that a Xing or Info header in the first frame counts; 0 without one. */
-static uint32_t frames_counted(struct bb_view first, const struct frame *frame) {
+/* What a Xing or Info header in the first frame promises; zeros without one. */
+struct promise {
+    uint32_t frames, bytes;
+};
+
+static struct promise read_promise(struct bb_view first, const struct frame *frame) {
     struct bb_cursor in = bb_cursor(first);
     struct bb_view skipped, tag;
-    uint32_t flags, frames;
+    uint32_t flags;
+    struct promise promise = {0};
     if (bb_cursor_take(&in, HEADER + frame->side_bytes, &skipped) != BB_OK ||
         bb_cursor_take(&in, 4, &tag) != BB_OK ||
         (memcmp(tag.data, "Xing", 4) != 0 && memcmp(tag.data, "Info", 4) != 0) ||
-        bb_cursor_u32(&in, &flags) != BB_OK || (flags & 1) == 0 || bb_cursor_u32(&in, &frames) != BB_OK)
-        return 0;
-    return frames;
+        bb_cursor_u32(&in, &flags) != BB_OK)
+        return promise;
+    if ((flags & HAS_FRAMES) != 0 && bb_cursor_u32(&in, &promise.frames) != BB_OK)
+        return (struct promise){0};
+    if ((flags & HAS_BYTES) != 0 && bb_cursor_u32(&in, &promise.bytes) != BB_OK)
+        return (struct promise){0};
+    return promise;
 }
 
 struct walk {
-    uint64_t frames;
+    uint64_t frames, bytes;
     bool cut; /* the last frame ends past the file */
 };
+
+/*
+ * Encoders disagree on whether the header's own frame counts. So one frame less than promised is damage only
+ * where bytes are missing as well.
+ */
+static bool keeps(const struct walk *walk, const struct promise *promise) {
+    if (walk->cut || walk->frames < promise->frames)
+        return false;
+    return walk->frames > promise->frames || walk->bytes >= promise->bytes;
+}
 
 static struct walk walk_frames(struct bb_view file) {
     struct walk walk = {0};
@@ -73,6 +93,7 @@ static struct walk walk_frames(struct bb_view file) {
         walk.frames++;
         at += frame.len;
     }
+    walk.bytes = at;
     return walk;
 }
 
@@ -91,8 +112,8 @@ enum bb_err bb_container_mp3(struct bb_view file, struct bb_container *out) {
     if (left >= HEADER && !read_frame(file.data + first.len, left, &second))
         return BB_ERR_AUDIO_FORMAT;
     struct walk walk = walk_frames(file);
-    uint32_t counted = frames_counted(bb_view(file.data, first.len), &first);
-    if (walk.cut || walk.frames < counted)
+    struct promise promise = read_promise(bb_view(file.data, first.len), &first);
+    if (!keeps(&walk, &promise))
         return BB_ERR_AUDIO_TRUNCATED;
     made.frames = walk.frames * first.samples;
     made.rate = first.rate;

@@ -104,7 +104,14 @@ enum bb_err bb_container_wav(struct bb_view file, struct bb_container *out) {
     enum bb_err err = samples_len(size, riff_size, file, in.left, &len);
     if (err != BB_OK)
         return err;
-    *out = (struct bb_container){
-        .kind = BB_CONTAINER_WAV, .file = file, .frames = len / format.block_bytes, .rate = format.rate};
+    size_t samples_at = file.len - in.left;
+    if (samples_at + len > UINT32_MAX)
+        return BB_ERR_AUDIO_FORMAT; /* no such WAV file */
+    *out = (struct bb_container){.kind = BB_CONTAINER_WAV,
+                                 .file = bb_view(file.data, samples_at + len),
+                                 .frames = len / format.block_bytes,
+                                 .rate = format.rate,
+                                 .data_size_at = samples_at - 4,
+                                 .data_size = (uint32_t)len};
     return BB_OK;
 }

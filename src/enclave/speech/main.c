@@ -4,6 +4,7 @@
  *
  * Standard error gets fixed sentences about the model and the configuration; nothing of any request.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -19,10 +20,35 @@
 
 #define REASON_MAX 1024u
 
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define SANITIZED 1 /* the sanitizer's report goes to standard error */
+#else
+#define SANITIZED 0
+#endif
+
+static int say_fd = STDERR_FILENO; /* where sentences go */
+
 static int fail(const char *what, enum bb_err err, const struct bb_buf *reason) {
-    fprintf(stderr, "blindbox-speech: %s: %s\n", what,
+    dprintf(say_fd, "blindbox-speech: %s: %s\n", what,
             reason->len > 0 ? bb_buf_str(reason) : bb_err_sentence(err));
     return EXIT_FAILURE;
+}
+
+/*
+ * Decoders print what they think of a damaged file (libmpg123 does): text that callers provoke has no place
+ * in the log. Standard output and error become a pipe that nobody reads; this program keeps a copy of the
+ * real standard error for itself. (SIGPIPE is ignored.)
+ */
+static enum bb_err silence_libraries(void) {
+    int kept = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    int ends[2];
+    if (kept < 0 || pipe2(ends, O_CLOEXEC) != 0)
+        return BB_ERR_IO;
+    say_fd = kept;
+    close(ends[0]);
+    bool done = dup2(ends[1], STDOUT_FILENO) >= 0 && (SANITIZED || dup2(ends[1], STDERR_FILENO) >= 0);
+    close(ends[1]);
+    return done ? BB_OK : BB_ERR_IO;
 }
 
 /* As many requests at once as there are cores for them, unless the configuration says. */
@@ -42,6 +68,8 @@ int main(void) {
     bb_heap_init();
     setenv("GGML_NO_BACKTRACE", "1", 1); /* ggml would start a debugger when it aborts */
     enum bb_err err = bb_role_harden();
+    if (err == BB_OK)
+        err = silence_libraries();
     if (err != BB_OK)
         return fail("giving up rights", err, &reason);
     err = bb_config_from_fd(BB_SPEECH_FD_CONFIG, &config, &reason);
