@@ -166,12 +166,16 @@ void bb_reader_next(struct bb_reader *reader) {
 /* What llhttp does not judge. */
 static bool header_is_good(struct bb_reader *reader) {
     const llhttp_t *parser = &reader->parser;
+    if (parser->http_major == 0) {
+        bb_fault_set(&reader->fault, 400, "The request line has no HTTP version");
+        return false;
+    }
     if (parser->http_major != 1 || parser->http_minor > 1) {
-        bb_fault_set(&reader->fault, 505, "This server speaks HTTP/1.1");
+        bb_fault_set(&reader->fault, 505, "The only protocol here is HTTP 1.1");
         return false;
     }
     if (parser->http_minor == 0 && (parser->flags & F_TRANSFER_ENCODING) != 0) {
-        bb_fault_set(&reader->fault, 400, "An HTTP/1.0 request cannot have a Transfer-Encoding");
+        bb_fault_set(&reader->fault, 400, "A request of HTTP 1.0 cannot have a Transfer-Encoding");
         return false;
     }
     if ((parser->flags & F_TRANSFER_ENCODING) != 0 && (parser->flags & F_CHUNKED) == 0) {
@@ -209,13 +213,13 @@ static enum bb_reader_event refusal(struct bb_reader *reader, llhttp_errno_t cod
     if (code == HPE_USER)
         return reader->fault.status != 0 ? BB_READER_REFUSED : BB_READER_STOPPED;
     if (code == HPE_INVALID_VERSION || code == HPE_PAUSED_H2_UPGRADE)
-        bb_fault_set(&reader->fault, 505, "This server speaks HTTP/1.1");
+        bb_fault_set(&reader->fault, 505, "The only protocol here is HTTP 1.1");
     else if (code == HPE_UNEXPECTED_CONTENT_LENGTH || code == HPE_INVALID_CONTENT_LENGTH)
         bb_fault_set(&reader->fault, 400, "The Content-Length is not valid, or not the only length");
     else if (code == HPE_INVALID_CHUNK_SIZE)
         bb_fault_set(&reader->fault, 400, "A chunk of the request body has no valid size");
     else
-        bb_fault_set(&reader->fault, 400, "This is not a well-formed HTTP/1.1 request");
+        bb_fault_set(&reader->fault, 400, "This is not a well-formed HTTP request");
     return BB_READER_REFUSED;
 }
 
