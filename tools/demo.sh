@@ -16,6 +16,7 @@ begun_ms=$(date +%s%3N)
 . "$top/tools/buildroot/progress.sh"
 
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/blindbox-demo.XXXXXX")
+export XDG_STATE_HOME=$scratch # its own, so that nothing is left in the user's
 up=
 
 finish() {
@@ -29,7 +30,7 @@ finish() {
 finally finish
 
 step() {
-    printf '\n[%s/6] %s\n' "$1" "$2"
+    printf '\n[%s/5] %s\n' "$1" "$2"
 }
 
 # Runs a command as a job, so that a signal reaches this script at once.
@@ -48,27 +49,19 @@ job "$top/tools/buildroot/build"
 
 step 2 "start an enclave (place: process) with the demonstration speech model"
 up=yes
-job "$blindbox" up --detach --name "$name" --listen 127.0.0.1:0
-
-step 3 "ask where it is and what its measurements should be"
+job "$blindbox" up --detach --name "$name" --listen 127.0.0.1:0 >"$scratch/up"
+sed '/^Ready/,$d; /^$/d' "$scratch/up" # without the hints for an enclave that stays
 "$blindbox" status --name "$name" --json >"$scratch/status"
-address=$(field address)
-echo "address       $address"
-echo "root          $(field root)"
-echo "measurements  $(field measurements)"
-grep -oE '"PCR(0|1|2|16|18)": *"[0-9a-f]+"' "$(field measurements)" | tr -d '":' |
-    while read -r pcr value; do printf '%-13s %s\n' "$pcr" "$value"; done
-grep -q '"simulated": *true' "$scratch/status" && echo "SIMULATED: the hardware is played by an emulator on this machine"
 
-step 4 "check the attestation as a client does, before any data leaves it"
-job "$blindbox" attest "$address" --root "$(field root)" --measurements "$(field measurements)"
+step 3 "check the attestation as a client does, before any data leaves it"
+job "$blindbox" attest "$(field address)" --root "$(field root)" --measurements "$(field measurements)"
 
-step 5 "transcribe models/samples/${sample##*/}.wav"
+step 4 "transcribe models/samples/${sample##*/}.wav"
 job "$blindbox" transcribe --name "$name" "$sample.wav" >"$scratch/words"
 printf 'spoken        %s\n' "$(cat "$sample.txt")"
 printf 'transcribed   %s\n' "$(cat "$scratch/words")"
 
-step 6 "stop the enclave"
+step 5 "stop the enclave"
 timeout -k 2 15 "$blindbox" down --name "$name"
 up=
 elapsed_ms=$(($(date +%s%3N) - begun_ms))
