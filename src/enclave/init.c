@@ -80,17 +80,17 @@ struct report {
     const char *address;
 };
 
-static void send_report(struct report *report, json_t *line) {
-    char *text = line == NULL ? NULL : json_dumps(line, JSON_COMPACT);
-    json_decref(line);
-    if (text != NULL && report->fd >= 0) {
-        enum bb_err err = bb_fd_write_all(report->fd, bb_view_str(text), 1000);
-        if (err == BB_OK)
-            err = bb_fd_write_all(report->fd, bb_view_str("\n"), 1000);
-        if (err != BB_OK)
-            bb_say("the ready line cannot be written: %s", bb_err_sentence(err));
-    }
-    free(text);
+static void send_report(struct report *report, json_t *json) {
+    struct bb_buf line BB_CLEANUP_BUF = BB_BUF_INIT(2 * REASON_MAX + 64);
+    char *text BB_CLEANUP_FREE = json == NULL ? NULL : json_dumps(json, JSON_COMPACT);
+    json_decref(json);
+    if (report->fd < 0)
+        return;
+    enum bb_err err = text == NULL ? BB_ERR_NO_MEMORY : bb_buf_printf(&line, "%s\n", text);
+    if (err == BB_OK) /* at once, so that whoever reads gets a whole line */
+        err = bb_fd_write_all(report->fd, bb_buf_view(&line), 1000);
+    if (err != BB_OK)
+        bb_say("whoever started this cannot be told: %s", bb_err_sentence(err));
 }
 
 static void report_ready(void *context) {

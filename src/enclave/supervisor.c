@@ -200,7 +200,8 @@ static enum bb_err on_control(struct supervisor *s) {
     if (err != BB_ERR_CLOSED)
         bb_say("ending the gate: %s", bb_err_sentence(err));
     bb_fd_close(&s->control);
-    bb_child_signal(&s->gate.child, SIGKILL);
+    if (s->end_ms == 0) /* else it is on its way out */
+        bb_child_signal(&s->gate.child, SIGKILL);
     return BB_OK;
 }
 
@@ -218,14 +219,15 @@ static enum bb_err on_signal(struct supervisor *s) {
 
 enum { SIGNALS, NSM, CONTROL, GATE, SPEECH, SOURCES };
 
-/* Waits for events; entries without a descriptor stay silent. */
+/* Waits for events; entries without a descriptor stay silent. While ending, only the gate counts. */
 static int wait_events(struct supervisor *s, struct pollfd entries[SOURCES]) {
-    const int fds[SOURCES] = {s->signals, s->roles->nsm->fd, s->control, s->gate.child.pidfd,
-                              s->speech.child.pidfd};
+    bool ending = s->end_ms != 0;
+    const int fds[SOURCES] = {s->signals, ending ? -1 : s->roles->nsm->fd, s->control, s->gate.child.pidfd,
+                              ending ? -1 : s->speech.child.pidfd};
     for (int i = 0; i < SOURCES; i++)
         entries[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
     int64_t left = s->end_ms - bb_clock_monotonic_ms();
-    int timeout = s->end_ms == 0 ? -1 : left > 0 ? (int)left : 0;
+    int timeout = !ending ? -1 : left > 0 ? (int)left : 0;
     int ready;
     do
         ready = poll(entries, SOURCES, timeout);
@@ -267,8 +269,6 @@ static enum bb_err end_in_order(struct supervisor *s) {
             err = on_signal(s);
         else if (entries[CONTROL].revents != 0)
             err = on_control(s);
-        else if (entries[NSM].revents != 0 || entries[SPEECH].revents != 0)
-            break; /* the gate cannot finish anything any more */
         if (err != BB_OK)
             return err;
     }
