@@ -53,10 +53,12 @@ static void describe(struct payload *payload, struct bb_document *document) {
 /* A map with the wrong fields was read: says which field is the cause, or that it is the map as a whole. */
 static enum bb_err fail_fields(struct bb_view bytes, struct payload *payload, enum bb_err err,
                                struct bb_verdict *verdict) {
-    bool of_a_field = err == BB_ERR_CBOR_KEY || err == BB_ERR_CBOR_TYPE;
+    struct bb_cbor reader;
+    bb_cbor_init(&reader, bytes);
+    bool of_a_field = (err == BB_ERR_CBOR_KEY || err == BB_ERR_CBOR_TYPE) &&
+                      bb_cbor_read_fields(&reader, NULL, 0, true) == BB_OK;
     for (size_t i = 0; of_a_field && i < FIELD_COUNT; i++) {
         struct bb_cbor_field *field = &payload->fields[i];
-        struct bb_cbor reader;
         bb_cbor_init(&reader, bytes);
         enum bb_err reason = bb_cbor_read_fields(&reader, field, 1, true);
         if (reason != BB_OK && reason == err)

@@ -150,9 +150,19 @@ static const struct cbor_callbacks callbacks = {
     .indef_break = break_seen,
 };
 
+/* libcbor up to 0.10 at least refuses tags 6 to 20 in their one-byte form, COSE's among them (its issue 307).
+ */
+static bool is_short_tag(uint8_t head) {
+    return head >= 0xc0 && head <= 0xd7;
+}
+
 enum bb_err bb_cbor_item_decode(struct bb_view bytes, struct bb_cbor_item *out) {
     if (bytes.len == 0)
         return BB_ERR_TRUNCATED;
+    if (is_short_tag(bytes.data[0])) {
+        *out = (struct bb_cbor_item){.type = BB_CBOR_TAG, .number = bytes.data[0] - 0xc0u, .size = 1};
+        return BB_OK;
+    }
     struct decoding decoding = {0};
     struct cbor_decoder_result result = cbor_stream_decode(bytes.data, bytes.len, &callbacks, &decoding);
     if (result.status == CBOR_DECODER_NEDATA)

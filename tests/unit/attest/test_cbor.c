@@ -97,6 +97,20 @@ static void malformed_is_refused(void **state) {
             fail_msg("entry %zu: %s", i, bb_err_name(skip_whole(refused[i].bytes)));
 }
 
+static void every_short_tag_is_read(void **state) {
+    (void)state;
+    for (unsigned tag = 0; tag < 24; tag++) {
+        const uint8_t bytes[] = {(uint8_t)(0xc0 + tag), 0x00};
+        struct bb_cbor reader;
+        uint64_t read = 99;
+        bb_cbor_init(&reader, bb_view(bytes, sizeof bytes));
+        assert_int_equal(bb_cbor_read_tag(&reader, &read), BB_OK);
+        assert_int_equal(read, tag);
+        assert_int_equal(bb_cbor_read_uint(&reader, &read), BB_OK);
+        assert_int_equal(bb_cbor_finish(&reader), BB_OK);
+    }
+}
+
 static void depth_is_limited(void **state) {
     (void)state;
     const uint8_t openers[] = {0x81, 0x9f, 0xc1};
@@ -339,6 +353,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_is_read_and_no_truncation),
         cmocka_unit_test(malformed_is_refused),
+        cmocka_unit_test(every_short_tag_is_read),
         cmocka_unit_test(depth_is_limited),
         cmocka_unit_test(values_are_read_by_type),
         cmocka_unit_test(messages_survive_the_round_trip),
