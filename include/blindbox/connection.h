@@ -29,10 +29,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-#define BB_CONNECT_TIMEOUT_MS_DEFAULT                                                                        \
-    15000 /* resolving, connecting and the TLS handshake with its judgement */
-#define BB_REQUEST_TIMEOUT_MS_DEFAULT 660000 /* a whole request; a little more than the enclave's own limit  \
-                                              */
+#define BB_CONNECT_TIMEOUT_MS_DEFAULT 15000  /* resolving, connecting, handshake and judgement */
+#define BB_REQUEST_TIMEOUT_MS_DEFAULT 660000 /* a whole request; more than the enclave gives it */
 
 struct bb_connection;
 

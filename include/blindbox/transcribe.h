@@ -16,7 +16,8 @@ extern "C" {
 #pragma GCC visibility push(default)
 #endif
 
-#define BB_TRANSCRIPT_MAX (16u * 1024u * 1024u) /* bytes of an answer; a longer one is BB_ERR_TOO_LARGE */
+#define BB_TRANSCRIPT_MAX                                                                                    \
+    ((size_t)16 * 1024 * 1024) /* bytes of an answer; a longer one is BB_ERR_TOO_LARGE */
 
 /* What bb_audio.read returns when it cannot go on; the request then ends with BB_ERR_IO. */
 #define BB_READ_FAILED SIZE_MAX

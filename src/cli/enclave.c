@@ -10,7 +10,7 @@
 #include "cli/verbs.h"
 #include "host/launcher_record.h"
 
-#define FILE_MAX_BYTES (1024u * 1024u) /* a root or measurements file */
+#define FILE_MAX_BYTES ((size_t)1024 * 1024) /* a root or measurements file */
 
 static bool take_seconds(const char *verb, const char *value, int64_t *out) {
     char *end;

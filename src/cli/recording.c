@@ -10,19 +10,13 @@
 #include "cli/text.h"
 #include "cli/verbs.h"
 
-static int open_source(const char *path, struct bb_cli_recording *recording) {
-    bool standard_input = strcmp(path, "-") == 0;
-    recording->name = standard_input ? "standard input" : path;
-    recording->fd =
-        standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
-    return recording->fd >= 0 ? BB_CLI_GOOD : bb_cli_fail("%s: %s", recording->name, strerror(errno));
-}
-
 int bb_cli_recording_open(const char *path, struct bb_cli_recording *recording) {
-    struct bb_cli_recording made = {.fd = -1, .start = -1, .len = BB_AUDIO_LEN_UNKNOWN};
-    int status = open_source(path, &made);
-    if (status != BB_CLI_GOOD)
-        return status;
+    bool standard_input = strcmp(path, "-") == 0;
+    struct bb_cli_recording made = {
+        .name = standard_input ? "standard input" : path, .start = -1, .len = BB_AUDIO_LEN_UNKNOWN};
+    made.fd = standard_input ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3) : open(path, O_RDONLY | O_CLOEXEC);
+    if (made.fd < 0)
+        return bb_cli_fail("%s: %s", made.name, strerror(errno));
     struct stat about;
     if (fstat(made.fd, &about) != 0 || S_ISDIR(about.st_mode)) {
         bb_cli_recording_close(&made);

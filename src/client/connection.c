@@ -43,7 +43,7 @@ enum bb_err bb_connection_new(const char *address, const struct bb_policy *polic
     made->tls = (struct bb_tls_client){.judge = bb_client_judge, .context = made, .verdict = BB_ERR_TLS};
     made->trust.certificate = BB_BUF_INIT(BB_TLS_CERTIFICATE_MAX);
     made->trust.evidence = BB_BUF_INIT(BB_TLS_CERTIFICATE_MAX);
-    made->trust.pem = BB_BUF_INIT(2 * BB_TLS_CERTIFICATE_MAX);
+    made->trust.pem = BB_BUF_INIT((size_t)2 * BB_TLS_CERTIFICATE_MAX);
     made->answer = BB_BUF_INIT(BB_TRANSCRIPT_MAX);
     bb_client_begin(made);
     enum bb_err err = connection_init(made, address);

@@ -107,9 +107,8 @@ static CURLcode add_audio(struct job *job) {
 }
 
 static CURLcode build_form(struct job *job) {
-    CURL *curl = job->connection->curl;
     const struct bb_transcribe_options *options = job->options;
-    job->form = curl_mime_init(curl);
+    job->form = curl_mime_init(job->connection->curl);
     if (job->form == NULL)
         return CURLE_OUT_OF_MEMORY;
     CURLcode code = add_field(job, "model", options->model != NULL ? options->model : MODEL_DEFAULT);
@@ -123,16 +122,17 @@ static CURLcode build_form(struct job *job) {
         code = add_temperature(job);
     if (code == CURLE_OK)
         code = add_audio(job);
+    return code == CURLE_OK ? curl_easy_setopt(job->connection->curl, CURLOPT_MIMEPOST, job->form) : code;
+}
+
+static CURLcode watch_progress(struct job *job) {
+    CURL *curl = job->connection->curl;
+    if (job->options->progress == NULL)
+        return CURLE_OK;
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_progress);
     if (code == CURLE_OK)
-        code = curl_easy_setopt(curl, CURLOPT_MIMEPOST, job->form);
-    if (code == CURLE_OK && options->progress != NULL) {
-        code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_progress);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_XFERINFODATA, options);
-        if (code == CURLE_OK)
-            code = curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L);
-    }
-    return code;
+        code = curl_easy_setopt(curl, CURLOPT_XFERINFODATA, job->options);
+    return code == CURLE_OK ? curl_easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) : code;
 }
 
 static enum bb_err exchange(struct bb_connection *connection, const struct bb_audio *audio,
@@ -142,7 +142,7 @@ static enum bb_err exchange(struct bb_connection *connection, const struct bb_au
         return err;
     struct job job
         __attribute__((cleanup(job_done))) = {.connection = connection, .audio = audio, .options = options};
-    if (build_form(&job) != CURLE_OK)
+    if (build_form(&job) != CURLE_OK || watch_progress(&job) != CURLE_OK)
         return bb_client_fail(connection, BB_ERR_NO_MEMORY, "%s", bb_err_sentence(BB_ERR_NO_MEMORY));
     err = bb_client_perform(connection);
     curl_easy_reset(connection->curl); /* the form ends with this call, and the handle must not point to it */

@@ -37,53 +37,72 @@ static size_t receive(char *data, size_t size, size_t count, void *pointer) {
     return err == BB_OK ? size * count : 0;
 }
 
-/* Sets an option of `curl` unless an earlier one was refused (`code`). */
-#define SET(option, value) (code = code == CURLE_OK ? curl_easy_setopt(curl, option, value) : code)
+static const struct {
+    CURLoption option;
+    long value;
+} numbers[] = {
+    {CURLOPT_NETRC, CURL_NETRC_IGNORED},
+    {CURLOPT_FOLLOWLOCATION, 0},
+    {CURLOPT_NOSIGNAL, 1},
+    {CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1},
+    {CURLOPT_MAXCONNECTS, 1},
+    {CURLOPT_MAXLIFETIME_CONN, BB_CLIENT_KEPT_SECONDS},
+    {CURLOPT_SSLVERSION, CURL_SSLVERSION_TLSv1_3},
+    {CURLOPT_SSL_VERIFYPEER, 1},
+    {CURLOPT_SSL_VERIFYHOST, 0}, /* measurements say who answers, not names */
+    {CURLOPT_SSL_SESSIONID_CACHE, 0},
+};
 
-static CURLcode set_isolation(CURL *curl) {
+static const struct {
+    CURLoption option;
+    const char *value;
+} texts[] = {
+    {CURLOPT_PROTOCOLS_STR, "https"},
+    {CURLOPT_PROXY, ""}, /* none, whatever the environment says */
+    {CURLOPT_NOPROXY, "*"},
+    {CURLOPT_CAINFO, NULL}, /* no certificate authority either: the judge replaces them */
+    {CURLOPT_CAPATH, NULL},
+    {CURLOPT_USERAGENT, "blindbox/" BB_VERSION},
+};
+
+/* What is the same for every call. */
+static CURLcode set_constants(CURL *curl) {
     CURLcode code = CURLE_OK;
-    SET(CURLOPT_PROTOCOLS_STR, "https");
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOPROXY, "*");
-    SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_MAXCONNECTS, 1L);
-    SET(CURLOPT_MAXLIFETIME_CONN, BB_CLIENT_KEPT_SECONDS);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == CURLE_OK; i++)
+        code = curl_easy_setopt(curl, numbers[i].option, numbers[i].value);
+    for (size_t i = 0; i < sizeof texts / sizeof *texts && code == CURLE_OK; i++)
+        code = curl_easy_setopt(curl, texts[i].option, texts[i].value);
     return code;
 }
 
-/* The host name is not what we verify; the certificate authority is replaced by the judge. */
-static CURLcode set_tls(struct bb_connection *connection) {
-    CURL *curl = connection->curl;
-    CURLcode code = CURLE_OK;
-    SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_3);
-    SET(CURLOPT_SSL_VERIFYPEER, 1L);
-    SET(CURLOPT_SSL_VERIFYHOST, 0L);
-    SET(CURLOPT_CAINFO, NULL);
-    SET(CURLOPT_CAPATH, NULL);
-    SET(CURLOPT_SSL_SESSIONID_CACHE, 0L);
-    SET(CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
-    SET(CURLOPT_SSL_CTX_DATA, connection);
-    SET(CURLOPT_PREREQFUNCTION, before_request);
-    SET(CURLOPT_PREREQDATA, connection);
+static CURLcode set_callbacks(CURL *curl) {
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_SSL_CTX_FUNCTION, prepare_tls);
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, before_request);
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     return code;
 }
 
-static CURLcode set_exchange(struct bb_connection *connection, const char *path) {
-    CURL *curl = connection->curl;
-    struct bb_buf url BB_CLEANUP_BUF = BB_BUF_INIT(1024);
-    if (bb_buf_printf(&url, "https://%s%s", connection->address, path) != BB_OK)
-        return CURLE_OUT_OF_MEMORY;
+static CURLcode set_variables(struct bb_connection *connection, const char *url) {
+    const struct {
+        CURLoption option;
+        const void *value;
+    } pointers[] = {
+        {CURLOPT_URL, url},
+        {CURLOPT_ERRORBUFFER, connection->curl_text},
+        {CURLOPT_SSL_CTX_DATA, connection},
+        {CURLOPT_PREREQDATA, connection},
+        {CURLOPT_WRITEDATA, connection},
+    };
     CURLcode code = CURLE_OK;
-    SET(CURLOPT_URL, bb_buf_str(&url));
-    SET(CURLOPT_USERAGENT, "blindbox/" BB_VERSION);
-    SET(CURLOPT_ERRORBUFFER, connection->curl_text);
-    SET(CURLOPT_WRITEFUNCTION, receive);
-    SET(CURLOPT_WRITEDATA, connection);
-    SET(CURLOPT_CONNECTTIMEOUT_MS, (long)connection->connect_timeout_ms);
-    SET(CURLOPT_TIMEOUT_MS, (long)connection->request_timeout_ms);
+    for (size_t i = 0; i < sizeof pointers / sizeof *pointers && code == CURLE_OK; i++)
+        code = curl_easy_setopt(connection->curl, pointers[i].option, pointers[i].value);
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(connection->curl, CURLOPT_CONNECTTIMEOUT_MS,
+                                (long)connection->connect_timeout_ms);
+    if (code == CURLE_OK)
+        code = curl_easy_setopt(connection->curl, CURLOPT_TIMEOUT_MS, (long)connection->request_timeout_ms);
     return code;
 }
 
@@ -92,12 +111,15 @@ static enum bb_err fail_plainly(struct bb_connection *connection, enum bb_err er
 }
 
 enum bb_err bb_client_prepare(struct bb_connection *connection, const char *path) {
+    struct bb_buf url BB_CLEANUP_BUF = BB_BUF_INIT(1024);
+    if (bb_buf_printf(&url, "https://%s%s", connection->address, path) != BB_OK)
+        return fail_plainly(connection, BB_ERR_NO_MEMORY);
     curl_easy_reset(connection->curl); /* options only: an open connection stays open */
-    CURLcode code = set_isolation(connection->curl);
+    CURLcode code = set_constants(connection->curl);
     if (code == CURLE_OK)
-        code = set_tls(connection);
+        code = set_callbacks(connection->curl);
     if (code == CURLE_OK)
-        code = set_exchange(connection, path);
+        code = set_variables(connection, bb_buf_str(&url));
     if (code == CURLE_OK)
         return BB_OK;
     return fail_plainly(connection, code == CURLE_OUT_OF_MEMORY ? BB_ERR_NO_MEMORY : BB_ERR_UNSUPPORTED);
@@ -171,15 +193,19 @@ static enum bb_err fail_transfer(struct bb_connection *connection, CURLcode code
                                                            : curl_easy_strerror(code));
 }
 
-enum bb_err bb_client_perform(struct bb_connection *connection) {
-    CURLcode code = curl_easy_perform(connection->curl);
-    if (code != CURLE_OK)
-        return fail_transfer(connection, code);
+static void note_answer(struct bb_connection *connection) {
     long status = 0;
     curl_off_t retry_after = 0;
     (void)curl_easy_getinfo(connection->curl, CURLINFO_RESPONSE_CODE, &status);
     (void)curl_easy_getinfo(connection->curl, CURLINFO_RETRY_AFTER, &retry_after);
     connection->http_status = (int)status;
     connection->retry_after_s = retry_after > 0 ? (int64_t)retry_after : -1;
+}
+
+enum bb_err bb_client_perform(struct bb_connection *connection) {
+    CURLcode code = curl_easy_perform(connection->curl);
+    if (code != CURLE_OK)
+        return fail_transfer(connection, code);
+    note_answer(connection);
     return BB_OK;
 }

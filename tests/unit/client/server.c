@@ -19,7 +19,7 @@
 #include "base/endpoint.h"
 #include "base/fd.h"
 
-#define SEEN_MAX (64u * 1024u * 1024u)
+#define SEEN_MAX ((size_t)64 * 1024 * 1024)
 #define GOOD_ANSWER                                                                                          \
     "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 15\r\n\r\n{\"text\":\"good\"}"
 

@@ -22,7 +22,7 @@
 #include "evidence.h"
 #include "server.h"
 
-#define BIG (8u * 1024u * 1024u)
+#define BIG ((size_t)8 * 1024 * 1024)
 
 static struct evidence_source source;
 static struct evidence evidence;

@@ -26,7 +26,10 @@
 static _Thread_local unsigned long left;
 
 static bool spend(void) {
-    return left > 0 && --left == 0;
+    if (left == 0)
+        return false;
+    left--;
+    return left == 0;
 }
 
 /* The linker sends our own code's calls here (--wrap). */
