@@ -92,7 +92,9 @@ static void keep_complaint(cyaml_log_t level, void *context, const char *format,
     if (level < CYAML_LOG_ERROR || vsnprintf(line, sizeof line, format, arguments) < 0)
         return;
     line[strcspn(line, "\n")] = '\0';
-    if (complaint->what[0] == '\0')
+    if (strncmp(line, "Load: Backtrace", 15) == 0)
+        return;
+    if (complaint->what[0] == '\0' && strncmp(line, "  in ", 5) != 0)
         snprintf(complaint->what, sizeof complaint->what, "%s",
                  strncmp(line, "Load: ", 6) == 0 ? line + 6 : line);
     else if (complaint->where[0] == '\0' && strncmp(line, "  in ", 5) == 0)

@@ -95,7 +95,8 @@ enum bb_err bb_ipc_receive(int fd, struct bb_buf *buf, int *passed_fd, int timeo
     struct msghdr packet = {.msg_iov = &part,
                             .msg_iovlen = 1,
                             .msg_control = control.bytes,
-                            .msg_controllen = sizeof control.bytes};
+                            /* not sizeof: alignment would leave room for a second descriptor */
+                            .msg_controllen = CMSG_LEN(sizeof(int))};
     ssize_t n;
     do
         n = recvmsg(fd, &packet, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
