@@ -171,6 +171,8 @@ static int attest(const struct options *options, const struct bb_cli_enclave *en
         status = print_json(enclave, err);
     else
         print_text(enclave, err);
+    if (fflush(stdout) != 0 || ferror(stdout) != 0)
+        status = bb_cli_fail("the result cannot be written to standard output");
     if (err != BB_OK)
         return bb_connection_attestation_failed(enclave->connection) ? BB_CLI_ATTESTATION : BB_CLI_FAILED;
     return status == BB_CLI_GOOD ? save_evidence(options, enclave->connection) : status;
