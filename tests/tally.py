@@ -40,7 +40,8 @@ class Tally:
         print(f"FAILED  {self.label} {name}: {why}" if why else f"FAILED  {self.label} {name}")
 
     def add_skip(self, name: str, why: str) -> None:
-        print(f"skipped: {self.label} {name}: {why or 'no reason given'}")
+        why = why.removeprefix("skipped: ") or "no reason given"
+        print(f"skipped: {self.label} {name}: {why}")
 
 
 def tally_tap(tally: Tally, program: str, entry: dict) -> None:
