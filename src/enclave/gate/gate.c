@@ -14,6 +14,7 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "enclave/confine.h"
 #include "enclave/gate/memory.h"
 #include "enclave/harden.h"
 #include "enclave/roles.h"
@@ -123,6 +124,8 @@ static enum bb_err serve(struct bb_gate *gate) {
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)
         if (signals[i] == NULL || event_add(signals[i], NULL) != 0)
             err = BB_ERR_NO_MEMORY;
+    if (err == BB_OK)
+        err = bb_role_confine(BB_ROLE_GATE);
     if (err == BB_OK)
         err = event_base_dispatch(gate->base) >= 0 ? gate->outcome : BB_ERR_IO;
     for (size_t i = 0; i < sizeof signals / sizeof signals[0]; i++)

@@ -82,11 +82,16 @@ static int on_value(llhttp_t *parser, const char *at, size_t len) {
     return count_extra(parser, len);
 }
 
-/* Marks the field as seen even when its value is empty. */
+/* Marks the field as seen even when its value is empty, and drops the white space at its end. */
 static int on_value_complete(llhttp_t *parser) {
     struct bb_reader *reader = reader_of(parser);
-    if (reader->value != NULL && bb_buf_append(reader->value, "", 0) != BB_OK)
+    struct bb_buf *value = reader->value;
+    if (value != NULL && bb_buf_append(value, "", 0) != BB_OK) {
+        bb_fault_set(&reader->fault, 503, "There is no memory for the request just now; try again");
         return refuse(parser);
+    }
+    while (value != NULL && value->len > 0 && strchr(" \t", value->data[value->len - 1]) != NULL)
+        value->data[--value->len] = '\0';
     reader->value = NULL;
     return 0;
 }
@@ -212,7 +217,9 @@ static enum bb_reader_event header_event(struct bb_reader *reader) {
 static enum bb_reader_event refusal(struct bb_reader *reader, llhttp_errno_t code) {
     if (code == HPE_USER)
         return reader->fault.status != 0 ? BB_READER_REFUSED : BB_READER_STOPPED;
-    if (code == HPE_INVALID_VERSION || code == HPE_PAUSED_H2_UPGRADE)
+    const llhttp_t *parser = &reader->parser;
+    bool other_version = parser->http_major > 1 || (parser->http_major == 1 && parser->http_minor > 1);
+    if (code == HPE_PAUSED_H2_UPGRADE || (code == HPE_INVALID_VERSION && other_version))
         bb_fault_set(&reader->fault, 505, "The only protocol here is HTTP 1.1");
     else if (code == HPE_UNEXPECTED_CONTENT_LENGTH || code == HPE_INVALID_CONTENT_LENGTH)
         bb_fault_set(&reader->fault, 400, "The Content-Length is not valid, or not the only length");
