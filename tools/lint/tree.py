@@ -15,7 +15,7 @@ from pathlib import Path
 LARGEST = 15_000_000
 
 RULES: list[tuple[re.Pattern[str], str]] = [
-    (re.compile(r"(?<![\w./-])/(work|root|Users|home/\w+|tmp/w)/[\w.]"), "names a path of one person's machine"),
+    (re.compile(r"(?<![\w./-])/(work|root|Users|tmp/w)/[\w.]"), "names a path of one person's machine"),
     (re.compile(r"\b[\w-]+\.pkg\.dev\b|\bartifactory\b|\bregistry[\w.-]*\.(internal|local|corp)\b", re.I),
      "names a private package registry"),
 ]
