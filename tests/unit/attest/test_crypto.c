@@ -265,6 +265,27 @@ static void a_changed_certificate_is_noticed(void **state) {
     assert_int_equal(bb_cert_parse(bb_buf_view(&der), &cert), BB_ERR_CHAIN_PARSE);
 }
 
+/* The same certificate in an encoding that is BER and not DER would be a second one with the same signature.
+ */
+static void other_encodings_are_refused(void **state) {
+    (void)state;
+    struct bb_key *key BB_CLEANUP_KEY = NULL;
+    struct bb_buf der BB_CLEANUP_BUF = BB_BUF_INIT(4096), longer BB_CLEANUP_BUF = BB_BUF_INIT(4096);
+    struct bb_buf open BB_CLEANUP_BUF = BB_BUF_INIT(4096);
+    struct bb_cert *cert = NULL;
+    ok(bb_key_generate(BB_CURVE_P256, &key));
+    make_evidence_cert(key, bb_view_str("evidence"), &der);
+    assert_memory_equal(der.data, "\x30\x82", 2);
+    ok(bb_buf_append(&longer, "\x30\x83\x00", 3));
+    ok(bb_buf_append(&longer, der.data + 2, der.len - 2));
+    assert_int_equal(bb_cert_parse(bb_buf_view(&longer), &cert), BB_ERR_CHAIN_PARSE);
+    ok(bb_buf_append(&open, "\x30\x80", 2));
+    ok(bb_buf_append(&open, der.data + 4, der.len - 4));
+    ok(bb_buf_append(&open, "\0\0", 2));
+    assert_int_equal(bb_cert_parse(bb_buf_view(&open), &cert), BB_ERR_CHAIN_PARSE);
+    assert_null(cert);
+}
+
 static void pem_files_hold_several(void **state) {
     (void)state;
     struct bb_key *key BB_CLEANUP_KEY = NULL;
@@ -300,6 +321,7 @@ int main(void) {
         cmocka_unit_test(certificates_say_what_was_asked),
         cmocka_unit_test(certificates_chain),
         cmocka_unit_test(a_changed_certificate_is_noticed),
+        cmocka_unit_test(other_encodings_are_refused),
         cmocka_unit_test(pem_files_hold_several),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
