@@ -12,7 +12,7 @@
     X(connections, 1024, 1, 65536, "open TLS connections; further ones are closed at once")                  \
     X(header_bytes, 32768, 1024, 1048576, "request line and header fields together")                         \
     X(body_bytes, 25000000, 1024, 1073741824, "request body")                                                \
-    X(memory_bytes, 1073741824, 1048576, 1099511627776, "request bodies in memory, all together")              \
+    X(memory_bytes, 1073741824, 1048576, 1099511627776, "request bodies in memory, all together")            \
     X(form_field_bytes, 65536, 64, 1048576, "one form field that is not a file")                             \
     X(audio_seconds, 3600, 1, 86400, "length of a recording after decoding")                                 \
     X(queue, 64, 1, 4096, "requests that wait for a free inference state")                                   \

@@ -4,8 +4,6 @@
 #include <string.h>
 #include <unistd.h>
 
-extern char **environ;
-
 static bool is_mark(const char *variable) {
     return strncmp(variable, "BLINDBOX_RUN_MARK=", 18) == 0 || strncmp(variable, "XDG_STATE_HOME=", 15) == 0;
 }

@@ -151,8 +151,8 @@ static enum bb_err take_answer(const struct bb_buf *answer, struct bb_record *re
     if (json != NULL && json_unpack(json, "{s:{s:s, s:s}}", "speech", "model", &model, "name", &name) == 0 &&
         strncmp(model, "sha256:", 7) == 0 && strlen(model) < sizeof record->model_digest &&
         strlen(name) < sizeof record->model_name) {
-        strcpy(record->model_digest, model);
-        strcpy(record->model_name, name);
+        memcpy(record->model_digest, model, strlen(model) + 1);
+        memcpy(record->model_name, name, strlen(name) + 1);
         err = BB_OK;
     }
     json_decref(json);

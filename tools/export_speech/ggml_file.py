@@ -89,6 +89,7 @@ class Tensor:
 
     @property
     def type_name(self) -> str:
+        """The ggml name of the element type."""
         return BLOCKS[self.type][0]
 
     def values(self) -> npt.NDArray[np.float32]:
