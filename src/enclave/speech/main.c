@@ -11,6 +11,7 @@
 
 #include "base/fd.h"
 #include "enclave/config.h"
+#include "enclave/confine.h"
 #include "enclave/harden.h"
 #include "enclave/roles.h"
 #include "enclave/speech/cores.h"
@@ -86,6 +87,8 @@ int main(void) {
     err = bb_fd_set_nonblocking(BB_SPEECH_FD_GATE);
     if (err == BB_OK)
         err = bb_worker_start(&worker, BB_SPEECH_FD_GATE, engine, options.states, &config);
+    if (err == BB_OK)
+        err = bb_role_confine(BB_ROLE_SPEECH);
     if (err == BB_OK)
         err = bb_worker_serve(&worker, info.name);
     if (err != BB_ERR_CLOSED)
