@@ -118,7 +118,11 @@ class Enclave:
     @property
     def env(self) -> dict[str, str]:
         """The environment in which this enclave's commands run."""
-        return os.environ | {"XDG_STATE_HOME": str(self.home / "state"), "XDG_CACHE_HOME": str(self.home / "cache")}
+        return os.environ | {
+            "XDG_STATE_HOME": str(self.home / "state"),
+            "XDG_CACHE_HOME": str(self.home / "cache"),
+            "BLINDBOX_DATA": str(TOP),
+        }
 
     def blindbox(self, *args: str | Path, timeout: float = 60, stdin: bytes | None = None):
         """Runs a verb in this enclave's environment."""

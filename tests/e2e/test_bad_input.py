@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import socket
 import ssl
 import struct
@@ -236,7 +237,8 @@ def test_half_closed_socket_still_gets_its_answer(enclave: Enclave) -> None:
             while True:
                 try:
                     result = step()
-                    raw.sendall(outgoing.read())
+                    if pending := outgoing.read():
+                        raw.sendall(pending)
                     return result
                 except ssl.SSLWantReadError:
                     if pending := outgoing.read():
@@ -388,4 +390,4 @@ def test_pipelined_requests_are_answered_in_order(enclave: Enclave) -> None:
     with enclave.connect() as tls:
         tls.sendall(GET + b"\r\n" + b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
         data = read_until_closed(tls)
-    assert [line.split()[1] for line in data.split(b"\r\n") if line.startswith(b"HTTP/1.1 ")] == [b"200", b"404"]
+    assert re.findall(rb"HTTP/1\.1 (\d+) ", data) == [b"200", b"404"]

@@ -143,5 +143,5 @@ def test_operators_routes(enclave: Enclave) -> None:
             name = head.partition("{")[0]
             base = [name.removesuffix(s) for s in ("", "_bucket", "_sum", "_count")]
             assert names & set(base), f"{name} has no TYPE line before it"
-    assert "blindbox_http_requests_total" in names
+    assert "blindbox_requests_total" in names
     assert "a.wav" not in answer.text and "nonce" not in answer.text

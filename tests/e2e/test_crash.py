@@ -34,7 +34,7 @@ def test_the_worker_dies_during_requests(start) -> None:
     clients = [threading.Thread(target=lambda: answers.append(enclave.predict(audio))) for _ in range(3)]
     for client in clients:
         client.start()
-    wait_until(lambda: enclave.metric("blindbox_requests_in_flight") >= 3, 20, "three requests in flight")
+    wait_until(lambda: enclave.metric("blindbox_speech_requests_working") == 3, 20, "three requests at work")
     kill(enclave.process(SPEECH))
     for client in clients:
         client.join(60)
@@ -103,9 +103,9 @@ def test_a_waiting_request_is_dropped_when_its_client_goes(start) -> None:
         tls = enclave.connect()
         tls.sendall(request_head("/whisper/predict", content_type, len(body)) + body)
         connections.append(tls)
-    wait_until(lambda: enclave.metric("blindbox_requests_in_flight") >= 4, 20, "four requests in flight")
+    wait_until(lambda: enclave.metric("blindbox_speech_requests_working") == 4, 20, "four requests at work")
     for tls in connections:
         tls.close()
-    wait_until(lambda: enclave.metric("blindbox_requests_in_flight") == 1, 20, "all of them to be gone")
+    wait_until(lambda: enclave.metric("blindbox_speech_requests_working") == 0, 20, "all of them to be gone")
     worker = enclave.process(SPEECH)
     wait_until(lambda: standing_still(worker), 15, "the worker's cores to stop")

@@ -26,7 +26,9 @@ def evidence_of(der: bytes) -> dict:
     """The attestation document in a certificate's extension."""
     for extension in x509.load_der_x509_certificate(der).extensions:
         if extension.oid.dotted_string.startswith("2.25."):
-            return cbor2.loads(cbor2.loads(extension.value.value)[2])
+            octets = extension.value.value  # an OCTET STRING of more than 255 bytes: 04 82 and two bytes of length
+            assert octets[:2] == b"\x04\x82" and int.from_bytes(octets[2:4]) == len(octets) - 4
+            return cbor2.loads(cbor2.loads(octets[4:])[2])
     raise AssertionError("no evidence extension")
 
 
