@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "base/clock.h"
 #include "enclave/gate/document.h"
 
 struct bb_attestation_wait {
@@ -23,6 +24,8 @@ struct job {
 struct bb_attestation {
     struct bb_control *control;
     struct bb_view public_key;
+    int64_t filled_ms; /* the token bucket: thousandths of a document, at this time */
+    int64_t thousandths;
     struct job jobs[BB_ATTESTATIONS_MAX];
 };
 
@@ -33,6 +36,8 @@ enum bb_err bb_attestation_new(struct bb_control *control, struct bb_view public
         return BB_ERR_NO_MEMORY;
     attestation->control = control;
     attestation->public_key = public_key;
+    attestation->filled_ms = bb_clock_monotonic_ms();
+    attestation->thousandths = BB_ATTESTATIONS_BURST * INT64_C(1000);
     *out = attestation;
     return BB_OK;
 }
@@ -63,13 +68,25 @@ static void on_document(void *arg, enum bb_err err, struct bb_view document) {
     job->used = false;
 }
 
+static bool take_token(struct bb_attestation *attestation) {
+    const int64_t most = BB_ATTESTATIONS_BURST * INT64_C(1000);
+    int64_t now = bb_clock_monotonic_ms();
+    int64_t filled = attestation->thousandths + (now - attestation->filled_ms) * BB_ATTESTATIONS_PER_SECOND;
+    attestation->filled_ms = now;
+    attestation->thousandths = filled < most ? filled : most;
+    if (attestation->thousandths < 1000)
+        return false;
+    attestation->thousandths -= 1000;
+    return true;
+}
+
 static enum bb_err start(struct bb_attestation *attestation, const struct bb_evidence *evidence,
                          const uint8_t *nonce, struct job **out) {
     struct job *job = NULL;
     for (size_t i = 0; i < BB_ATTESTATIONS_MAX && job == NULL; i++)
         if (!attestation->jobs[i].used)
             job = &attestation->jobs[i];
-    if (job == NULL)
+    if (job == NULL || !take_token(attestation))
         return BB_ERR_BUSY;
     uint8_t user_data[BB_USER_DATA_MULTIHASH_LEN];
     bb_user_data_multihash(evidence->certificate_sha256, user_data);

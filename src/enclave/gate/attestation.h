@@ -12,6 +12,10 @@
 
 #define BB_ATTESTATION_NONCE_LEN 20u
 #define BB_ATTESTATIONS_MAX      32u /* different requests in flight */
+/* Documents for callers, on average and at once. The broker gives more: its rest is for the renewal of the
+ * evidence, which callers must not be able to starve. */
+#define BB_ATTESTATIONS_PER_SECOND 15u
+#define BB_ATTESTATIONS_BURST      30u
 
 struct bb_attestation;
 struct bb_attestation_wait;
@@ -22,7 +26,7 @@ BB_MUST_USE enum bb_err bb_attestation_new(struct bb_control *control, struct bb
 void bb_attestation_free(struct bb_attestation *attestation);
 /*
  * Asks for a document that binds the certificate and the nonce; `done` is called once, later. BB_ERR_BUSY
- * when too many are in flight. *wait is good until `done` is called.
+ * when too many are in flight, or were asked for lately. *wait is good until `done` is called.
  */
 BB_MUST_USE enum bb_err bb_attestation_request(struct bb_attestation *attestation,
                                                const struct bb_evidence *evidence,

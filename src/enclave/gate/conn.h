@@ -57,8 +57,10 @@ struct bb_conn {
 /* Takes the socket. On failure it is closed. */
 void bb_conn_accept(struct bb_gate *gate, int fd, bool surplus);
 void bb_conn_free(struct bb_conn *conn);
-/* No more requests: idle connections end, others after their answer. */
+/* No more requests: idle connections end, others after their answer. May free the connection. */
 void bb_conn_drain(struct bb_conn *conn);
+/* A request that is worked on will not be finished: says so. */
+void bb_conn_give_up(struct bb_conn *conn);
 /*
  * Is the client of a request that is worked on still there? events: what poll(2) says of its socket. Frees
  * the connection of one that is gone.

@@ -116,6 +116,15 @@ void bb_conn_too_slow(struct bb_conn *conn) {
     start_writing(conn);
 }
 
+void bb_conn_give_up(struct bb_conn *conn) {
+    struct bb_fault fault;
+    if (conn->state != BB_CONN_WORK)
+        return;
+    bb_fault_set(&fault, 503, "The enclave is shutting down");
+    fault.retry_after_s = 1;
+    bb_request_fail(&conn->request, &fault);
+}
+
 bool bb_conn_take_body(void *arg, struct bb_view bytes) {
     struct bb_conn *conn = arg;
     struct bb_request *request = &conn->request;

@@ -25,6 +25,7 @@ struct bb_server {
     struct event *drain_timer;
     struct conn_list conns;
     bool open;
+    bool told;                  /* draining: requests that still ran were answered */
     void (*drained)(void *arg); /* not NULL: draining */
     void *drained_arg;
 };
@@ -72,10 +73,22 @@ static void report_drained(struct bb_server *server) {
     server->drained(server->drained_arg);
 }
 
+/* First time: those that are still worked on are told; second time: that was it. */
 static void on_drain_over(evutil_socket_t fd, short what, void *arg) {
+    static const struct timeval flush = {.tv_sec = BB_SERVER_FLUSH_MS / 1000,
+                                         .tv_usec = BB_SERVER_FLUSH_MS % 1000 * 1000};
     (void)fd;
     (void)what;
-    report_drained(arg);
+    struct bb_server *server = arg;
+    struct bb_conn *conn;
+    if (server->told) {
+        report_drained(server);
+        return;
+    }
+    server->told = true;
+    (void)evtimer_add(server->drain_timer, &flush);
+    TAILQ_FOREACH(conn, &server->conns, entry)
+    bb_conn_give_up(conn);
 }
 
 static void on_watch(evutil_socket_t fd, short what, void *arg) {

@@ -8,8 +8,9 @@
 
 /* Connections over the limit that are still answered (503, naming it) instead of being closed at once. */
 #define BB_SERVER_SURPLUS 16u
-/* After `drain`: what still runs gets this long. */
-#define BB_SERVER_DRAIN_MS 5000
+/* After `drain`: what still runs gets this long, then a 503, which gets BB_SERVER_FLUSH_MS to go out. */
+#define BB_SERVER_DRAIN_MS 4700
+#define BB_SERVER_FLUSH_MS 300
 /* Clients whose request is being worked on are looked at this often. */
 #define BB_SERVER_WATCH_MS 100
 
@@ -22,7 +23,7 @@ BB_MUST_USE enum bb_err bb_server_new(struct bb_gate *gate, int listen_fd, struc
 void bb_server_free(struct bb_server *server);
 /* Begins to accept; calling it again does nothing. */
 BB_MUST_USE enum bb_err bb_server_open(struct bb_server *server);
-/* Stops accepting; `drained` is called when the last connection has ended, or BB_SERVER_DRAIN_MS later. */
+/* Stops accepting; `drained` is called when the last connection has ended, or when time is up. */
 void bb_server_drain(struct bb_server *server, void (*drained)(void *arg), void *arg);
 bool bb_server_is_draining(const struct bb_server *server);
 
