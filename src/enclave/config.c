@@ -127,7 +127,7 @@ static const cyaml_config_t *loader(struct complaint *complaint, cyaml_config_t 
 static enum bb_err load(struct bb_view yaml, struct raw_config **out, struct bb_buf *reason) {
     if (yaml.len > BB_CONFIG_MAX)
         return refuse(reason, "blindbox.yml: %zu bytes are more than %u", yaml.len, BB_CONFIG_MAX);
-    if (yaml.len == 0)
+    if (yaml.data == NULL || yaml.len == 0)
         return refuse(reason, "blindbox.yml: the file is empty");
     if (memchr(yaml.data, '\0', yaml.len) != NULL)
         return refuse(reason, "blindbox.yml: the file contains a zero byte");

@@ -28,7 +28,8 @@ enum bb_err bb_role_start(struct bb_role *role, const char *path, char *const *a
                                                 {.from = STDERR_FILENO, .to = STDOUT_FILENO}};
     if (count > BB_SPAWN_MAX_FDS - 2)
         return BB_ERR_ARGUMENT;
-    memcpy(all + 2, fds, count * sizeof *fds);
+    for (size_t i = 0; i < count; i++)
+        all[2 + i] = fds[i];
     char *envp[BB_ROLE_ENVIRONMENT_MAX];
     bb_role_environment(envp);
     const struct bb_spawn what = {

@@ -109,8 +109,9 @@ static int allocate(void) {
         good = memory != NULL;
         if (good)
             memset(memory, 1, len);
-        memory = realloc(memory, len * 2);
-        free(memory);
+        char *larger = realloc(memory, len * 2);
+        good = larger != NULL;
+        free(good ? larger : memory);
     }
     return judge(good && fprintf(stderr, "# a line from a confined process\n") > 0);
 }
@@ -136,12 +137,15 @@ static const struct {
     {"allocate and write a line", allocate, DONE, DONE},
 };
 
-/* What becomes of the act in a child that is confined first (role 0: that is not). */
-static int outcome_of(int (*act)(void), enum bb_role_kind role) {
+#define FREE 0u /* not confined */
+
+/* What becomes of the act in a child that is confined first, as a role of enum bb_role_kind or not at all. */
+static int outcome_of(int (*act)(void), unsigned role) {
     fflush(NULL);
     pid_t pid = fork();
     if (pid == 0) {
-        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || (role != 0 && bb_role_confine(role) != BB_OK))
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 ||
+            (role != FREE && bb_role_confine((enum bb_role_kind)role) != BB_OK))
             _exit(99);
         _exit(act());
     }
@@ -169,7 +173,7 @@ static void each_act_has_its_outcome(void **state) {
 static void without_confinement_nothing_ends_by_sigsys(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
-        assert_int_not_equal(outcome_of(acts[i].act, (enum bb_role_kind)0), BY_SIGSYS);
+        assert_int_not_equal(outcome_of(acts[i].act, FREE), BY_SIGSYS);
     unlink("/tmp/blindbox-test-confine");
 }
 
@@ -204,7 +208,7 @@ static void threads_that_exist_are_confined_too(void **state) {
     (void)state;
     if (SANITIZED)
         skip();
-    assert_int_equal(outcome_of(confine_with_a_mate, (enum bb_role_kind)0), BY_SIGSYS);
+    assert_int_equal(outcome_of(confine_with_a_mate, FREE), BY_SIGSYS);
 }
 
 int main(void) {
