@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "cli/verbs.h"
 
@@ -108,6 +109,7 @@ static int help(int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
+    (void)prctl(PR_SET_NAME, "blindbox"); /* the kernel names a re-executed program after /proc/self/exe */
     if (argc < 2) {
         print_usage(stderr);
         return BB_CLI_USAGE;
