@@ -47,9 +47,9 @@ BB_MUST_USE enum bb_err bb_policy_trust_root_pem(struct bb_policy *policy, const
 /*
  * Reads expected measurements from JSON: nitro-cli's form {"Measurements":{"HashAlgorithm":"Sha384 { ...
  * }","PCR0":"…"}} or its inner object alone; keys PCR0..PCR31, 96 hexadecimal digits each. Unknown keys are
- * refused, so that a typing error cannot switch a check off, and so is a file that names no PCR: BB_ERR_JSON.
- * Replaces nothing: a PCR that the policy has already is BB_ERR_ARGUMENT. More than 64 KiB: BB_ERR_TOO_LARGE.
- * On failure the policy is as it was.
+ * refused, so that a typing error cannot switch a check off: BB_ERR_JSON. A file that names no PCR is
+ * BB_ERR_POLICY_EMPTY. Replaces nothing: a PCR that the policy has already is BB_ERR_ARGUMENT. More than
+ * 64 KiB: BB_ERR_TOO_LARGE. On failure the policy is as it was.
  */
 BB_MUST_USE enum bb_err bb_policy_load_measurements(struct bb_policy *policy, const char *json, size_t len);
 

@@ -58,7 +58,7 @@ static enum bb_err read_measurements(struct bb_policy *policy, json_t *object) {
         if (err != BB_OK)
             return err;
     }
-    return pcrs > 0 ? BB_OK : BB_ERR_JSON;
+    return pcrs > 0 ? BB_OK : BB_ERR_POLICY_EMPTY;
 }
 
 static void json_cleanup(json_t **json) {

@@ -54,13 +54,10 @@ static void other_measurement_files_are_refused(void **state) {
     (void)state;
     const char *const bad[] = {
         "",
-        "{}",
         "[]",
         "\"PCR0\"",
-        "{\"Measurements\":{}}",
         "{\"Measurements\":[]}",
         "{\"Measurements\":null}",
-        "{\"HashAlgorithm\":\"Sha384 { ... }\"}",
         "{\"PCR0\":\"" PCR_A "\"",
         "{\"PCR0\":\"" PCR_A "\"} {}",
         "{\"PCR0\":\"" PCR_A "\",\"PCR0\":\"" PCR_A "\"}",
@@ -86,6 +83,12 @@ static void other_measurement_files_are_refused(void **state) {
             fail_msg("%s: %s", bad[i], bb_err_name(load(policy, bad[i])));
         for (unsigned pcr = 0; pcr < BB_PCR_COUNT; pcr++)
             assert_pcr(policy, pcr, -1);
+        bb_policy_free(policy);
+    }
+    const char *const empty[] = {"{}", "{\"Measurements\":{}}", "{\"HashAlgorithm\":\"Sha384 { ... }\"}"};
+    for (size_t i = 0; i < sizeof empty / sizeof *empty; i++) {
+        struct bb_policy *policy = bb_policy_new();
+        assert_int_equal(load(policy, empty[i]), BB_ERR_POLICY_EMPTY);
         bb_policy_free(policy);
     }
     static char huge[64 * 1024 + 1];
