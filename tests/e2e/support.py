@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import select
 import signal
 import socket
 import ssl
@@ -326,5 +327,10 @@ def good_request_beside(enclave: Enclave) -> Iterator[None]:
 
 
 def kill(process: Process) -> None:
-    """SIGKILL by pid."""
-    os.kill(process.pid, signal.SIGKILL)
+    """SIGKILL by pid; returns when the process has ended (its sockets are closed then)."""
+    descriptor = os.pidfd_open(process.pid)
+    try:
+        signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+        assert select.select([descriptor], [], [], 20 * PATIENCE)[0], process
+    finally:
+        os.close(descriptor)
