@@ -60,8 +60,9 @@ static void failed(struct bb_evidence_keeper *keeper) {
 static int64_t renew_after_ms(const struct bb_evidence_keeper *keeper) {
     int64_t interval = (int64_t)keeper->renew_seconds * 1000;
     int64_t half_life = keeper->current->life_ms / 2;
-    int64_t after = half_life < interval ? half_life : interval;
-    return after < BB_EVIDENCE_RETRY_MS ? BB_EVIDENCE_RETRY_MS : after;
+    if (half_life < BB_EVIDENCE_RETRY_MS)
+        half_life = BB_EVIDENCE_RETRY_MS;
+    return half_life < interval ? half_life : interval;
 }
 
 /* The second document has come: the new evidence is complete. */
