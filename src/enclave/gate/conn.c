@@ -33,6 +33,7 @@ void bb_conn_free(struct bb_conn *conn) {
     bb_fd_close(&conn->fd);
     bb_evidence_unref(conn->evidence);
     bb_reader_done(&conn->reader);
+    bb_wipe(conn, sizeof *conn);
     free(conn);
 }
 
