@@ -7,6 +7,7 @@
 #include <blindbox/error.h>
 #include <blindbox/policy.h>
 #include <blindbox/transcribe.h>
+#include <blindbox/tunnel.h>
 #include <blindbox/verify.h>
 #include <blindbox/version.h>
 

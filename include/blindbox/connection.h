@@ -1,10 +1,11 @@
 /*
- * A connection to an enclave: HTTPS whose server is judged, inside the TLS handshake, by its attestation
- * evidence instead of by a certificate authority. Until the evidence has been found good, no byte of a
- * request is written.
+ * A connection to an enclave: HTTPS whose server is judged by its attestation evidence instead of by a
+ * certificate authority: inside the TLS handshake, and once more by fresh evidence that is asked for on the
+ * new connection and bound to it (bb_verify_fresh()), so that nobody who stands in between, not even with the
+ * enclave's certificate and key, passes. Until both have been found good, no byte of a request is written.
  *
  * One connection carries one request at a time and belongs to one thread at a time. It stays open between
- * requests; when a new handshake becomes necessary, the evidence is judged anew. Nothing is taken from the
+ * requests; when a new handshake becomes necessary, all of it is judged anew. Nothing is taken from the
  * environment: no proxy, no certificate store, no .netrc; there are no redirects, cookies or resumed
  * sessions, and no plain HTTP.
  *
@@ -49,9 +50,17 @@ void bb_connection_set_connect_timeout_ms(struct bb_connection *connection, int6
 void bb_connection_set_request_timeout_ms(struct bb_connection *connection, int64_t timeout_ms);
 
 /*
- * Connects, shakes hands and judges the evidence, and sends no request. BB_OK: the enclave satisfies the
- * policy now. Otherwise the first check that failed (or BB_ERR_RESOLVE, _CONNECT, _TLS, _TIMEOUT, …), with
- * the reason in bb_connection_error_text() and every check in bb_connection_report().
+ * Whether each new connection is followed by a request for fresh evidence; on at the start. false: the
+ * evidence in the handshake is enough, which is up to the policy's maximum age old and does not show who
+ * stands in between with the key. For servers that have no fresh evidence to give.
+ */
+void bb_connection_set_fresh(struct bb_connection *connection, bool fresh);
+
+/*
+ * Connects anew, shakes hands and judges the evidence, asks for fresh evidence (unless the handshake's was
+ * not good, or bb_connection_set_fresh() says no) and judges that, and sends nothing else. BB_OK: the enclave
+ * satisfies the policy now. Otherwise the first check that failed (or BB_ERR_RESOLVE, _CONNECT, _TLS,
+ * _TIMEOUT, …), with the reason in bb_connection_error_text() and every check in bb_connection_report().
  */
 BB_MUST_USE enum bb_err bb_connection_attest(struct bb_connection *connection);
 
@@ -73,9 +82,10 @@ int bb_connection_http_status(const struct bb_connection *connection);
 int64_t bb_connection_retry_after_s(const struct bb_connection *connection);
 
 /*
- * About the latest TLS handshake; the pointers live until the next call on this connection that may connect.
- * The report is there as soon as evidence was looked at, good or bad (NULL before). Document, evidence and
- * certificate exist only when it was good: NULL, and *len = 0, otherwise.
+ * About the latest connection that was made; the report's checks of the fresh evidence follow those of the
+ * handshake's, their names begin with "Fresh evidence: ". The pointers live until the next call on this
+ * connection that may connect. The report is there as soon as evidence was looked at, good or bad (NULL
+ * before). Document, evidence and certificate exist only when it was good: NULL, and *len = 0, otherwise.
  */
 const struct bb_report *bb_connection_report(const struct bb_connection *connection);
 const struct bb_document *bb_connection_document(const struct bb_connection *connection);
@@ -85,7 +95,7 @@ const uint8_t *bb_connection_evidence(const struct bb_connection *connection, si
  */
 const uint8_t *bb_connection_certificate_der(const struct bb_connection *connection, size_t *len);
 const char *bb_connection_certificate_pem(const struct bb_connection *connection, size_t *len);
-/* How many handshakes this connection has completed with good evidence. */
+/* How many connections to the enclave were made with good evidence. */
 unsigned bb_connection_handshakes(const struct bb_connection *connection);
 
 #if defined(__GNUC__)

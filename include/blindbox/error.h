@@ -89,6 +89,9 @@ extern "C" {
     X(BB_ERR_CERTIFICATE_NOT_YET_VALID, "the server's certificate is not valid yet")                         \
     X(BB_ERR_NONCE, "the document's nonce is not the one that was sent")                                     \
     X(BB_ERR_USER_DATA, "the document's user data is not what it must be")                                   \
+    X(BB_ERR_CHANNEL_BINDING, "the evidence is bound to another connection")                                 \
+    X(BB_ERR_CERTIFICATE_BINDING, "the evidence is bound to another certificate")                            \
+    X(BB_ERR_FRESH_MISSING, "the server gave no fresh evidence")                                             \
     /* transport */                                                                                          \
     X(BB_ERR_RESOLVE, "the host name cannot be resolved")                                                    \
     X(BB_ERR_CONNECT, "the connection cannot be made")                                                       \

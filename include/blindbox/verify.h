@@ -28,6 +28,7 @@ struct bb_document;
 
 void bb_document_free(struct bb_document *document);
 const char *bb_document_module_id(const struct bb_document *document);
+const char *bb_document_digest(const struct bb_document *document);   /* "SHA384" */
 int64_t bb_document_timestamp_ms(const struct bb_document *document); /* since 1970-01-01T00:00:00Z */
 /* BB_PCR_LEN bytes, or NULL when the document has no such PCR. */
 const uint8_t *bb_document_pcr(const struct bb_document *document, unsigned index);
@@ -86,6 +87,44 @@ BB_MUST_USE enum bb_err bb_verify_document(const uint8_t *bytes, size_t len, con
 BB_MUST_USE enum bb_err bb_verify_certificate(const uint8_t *der, size_t len, const struct bb_policy *policy,
                                               int64_t now_ms, struct bb_report *report,
                                               struct bb_document **document);
+
+/*
+ * For showing a document to people, and for nothing else: NOTHING IN IT IS VERIFIED, neither its signature
+ * nor its age nor that it ever came from an enclave; anybody can write such bytes. Decide by
+ * bb_verify_document() alone. Gives out whatever can be read, also of documents that a verification refuses:
+ * what cannot be read is as if absent (module_id NULL, digest "", timestamp 0, PCRs and certificates NULL),
+ * and texts may hold any characters but NUL. Fails, leaving *document untouched, when the bytes are not one
+ * COSE_Sign1 message: BB_ERR_TRUNCATED, BB_ERR_TRAILING, BB_ERR_COSE_FORM, BB_ERR_TOO_LARGE; or
+ * BB_ERR_NO_MEMORY.
+ */
+BB_MUST_USE enum bb_err bb_document_parse_unverified(const uint8_t *bytes, size_t len,
+                                                     struct bb_document **document);
+
+/* What fresh evidence must be bound to: the caller's own view of its TLS 1.3 connection. */
+#define BB_NONCE_MIN    16u /* bytes */
+#define BB_NONCE_MAX    64u
+#define BB_EXPORTER_LEN 32u
+struct bb_binding {
+    const uint8_t *nonce; /* as sent, BB_NONCE_MIN to BB_NONCE_MAX bytes, never used before */
+    size_t nonce_len;
+    const uint8_t *exporter;    /* tls-exporter (RFC 9266), BB_EXPORTER_LEN bytes */
+    const uint8_t *certificate; /* of the server, DER, as received in this connection's handshake */
+    size_t certificate_len;
+};
+
+/*
+ * Judges fresh evidence: the answer to POST /.well-known/blindbox/evidence on the connection that binding
+ * describes. Everything that bb_verify_document() checks, and: the document's public_key is the certificate's
+ * key (BB_ERR_KEY_BINDING: evidence of another enclave or key), its nonce is the one that was sent
+ * (BB_ERR_NONCE: evidence of an earlier connection or request), and its user_data is "BBEVID01" (else
+ * BB_ERR_USER_DATA), the exporter (BB_ERR_CHANNEL_BINDING: evidence of another connection, as a relay passes
+ * on), the SHA-256 of the SubjectPublicKeyInfo (BB_ERR_KEY_BINDING) and the SHA-256 of the certificate
+ * (BB_ERR_CERTIFICATE_BINDING). The certificate itself is judged by bb_verify_certificate() alone.
+ * BB_ERR_ARGUMENT: a binding that lacks something.
+ */
+BB_MUST_USE enum bb_err bb_verify_fresh(const uint8_t *bytes, size_t len, const struct bb_policy *policy,
+                                        const struct bb_binding *binding, int64_t now_ms,
+                                        struct bb_report *report, struct bb_document **document);
 
 #if defined(__GNUC__)
 #pragma GCC visibility pop
