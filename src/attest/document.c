@@ -29,6 +29,10 @@ const char *bb_document_module_id(const struct bb_document *document) {
     return document->module_id;
 }
 
+const char *bb_document_digest(const struct bb_document *document) {
+    return document->digest;
+}
+
 int64_t bb_document_timestamp_ms(const struct bb_document *document) {
     return document->timestamp_ms;
 }

@@ -2,6 +2,7 @@
 #ifndef BB_ATTEST_DOCUMENT_H
 #define BB_ATTEST_DOCUMENT_H
 
+#include "attest/text.h"
 #include "attest/verdict.h"
 #include <blindbox/verify.h>
 
@@ -17,6 +18,7 @@
 struct bb_document {
     struct bb_buf bytes; /* a copy of the whole COSE_Sign1, into which all views point */
     char *module_id;
+    char digest[BB_LINE_TEXT_MAX];
     int64_t timestamp_ms;
     const uint8_t *pcrs[BB_PCR_COUNT];
     size_t pcr_count;
@@ -31,5 +33,10 @@ BB_MUST_USE enum bb_err bb_document_new(struct bb_view bytes, struct bb_document
 /* Reads the fields out of the payload, which lies in document->bytes; the verdict gets one line, at least. */
 BB_MUST_USE enum bb_err bb_document_read(struct bb_document *document, struct bb_view payload,
                                          struct bb_verdict *verdict);
+/*
+ * Reads what can be read of a payload that bb_document_read() may have refused, for showing it: each field by
+ * itself, the others left empty. Judges nothing. BB_ERR_NO_MEMORY.
+ */
+BB_MUST_USE enum bb_err bb_document_read_leniently(struct bb_document *document, struct bb_view payload);
 
 #endif

@@ -112,26 +112,40 @@ static enum bb_err check_lengths(const struct bb_document *document, struct bb_v
     return err;
 }
 
-static enum bb_err take_scalars(struct bb_document *document, const struct payload *payload,
-                                struct bb_verdict *verdict) {
-    char line[BB_LINE_TEXT_MAX];
-    if (!bb_view_equal(payload->digest, bb_view_str("SHA384")))
-        return bb_verdict_fail(verdict, BB_ERR_DOCUMENT_DIGEST, NAME,
-                               "the digest algorithm is \"%s\", expected \"SHA384\"",
-                               bb_text_line(payload->digest, line));
+static enum bb_err take_digest(struct bb_document *document, const struct payload *payload,
+                               struct bb_verdict *verdict) {
+    bb_text_line(payload->digest, document->digest);
+    if (bb_view_equal(payload->digest, bb_view_str("SHA384")))
+        return BB_OK;
+    return bb_verdict_fail(verdict, BB_ERR_DOCUMENT_DIGEST, NAME,
+                           "the digest algorithm is \"%s\", expected \"SHA384\"", document->digest);
+}
+
+static enum bb_err take_timestamp(struct bb_document *document, const struct payload *payload,
+                                  struct bb_verdict *verdict) {
     if (payload->timestamp_ms == 0 || payload->timestamp_ms > BB_TIME_MAX_MS)
         return bb_verdict_fail(verdict, BB_ERR_DOCUMENT_FIELD, NAME,
                                "the field timestamp is %llu, not a time in milliseconds",
                                (unsigned long long)payload->timestamp_ms);
+    document->timestamp_ms = (int64_t)payload->timestamp_ms;
+    return BB_OK;
+}
+
+static enum bb_err take_module_id(struct bb_document *document, const struct payload *payload,
+                                  struct bb_verdict *verdict) {
     struct bb_view id = payload->module_id;
     if (id.len == 0 || memchr(id.data, '\0', id.len) != NULL)
         return bb_verdict_fail(verdict, BB_ERR_DOCUMENT_FIELD, NAME, "the field module_id is not a name");
-    document->timestamp_ms = (int64_t)payload->timestamp_ms;
     document->module_id = strndup((const char *)id.data, id.len);
     if (document->module_id == NULL)
         return bb_verdict_fail(verdict, BB_ERR_NO_MEMORY, NAME, "%s", bb_err_sentence(BB_ERR_NO_MEMORY));
     return BB_OK;
 }
+
+static enum bb_err (*const take_scalars[])(struct bb_document *, const struct payload *,
+                                           struct bb_verdict *) = {take_digest, take_timestamp,
+                                                                   take_module_id};
+#define SCALAR_COUNT (sizeof take_scalars / sizeof *take_scalars)
 
 static enum bb_err take_pcr(struct bb_document *document, struct bb_cbor *reader,
                             struct bb_verdict *verdict) {
@@ -207,8 +221,8 @@ enum bb_err bb_document_read(struct bb_document *document, struct bb_view bytes,
     struct payload payload = {0};
     describe(&payload, document);
     enum bb_err err = read_fields(bytes, &payload, verdict);
-    if (err == BB_OK)
-        err = take_scalars(document, &payload, verdict);
+    for (size_t i = 0; err == BB_OK && i < SCALAR_COUNT; i++)
+        err = take_scalars[i](document, &payload, verdict);
     if (err == BB_OK)
         err = take_pcrs(document, &payload.pcrs, verdict);
     if (err == BB_OK)
@@ -222,4 +236,28 @@ enum bb_err bb_document_read(struct bb_document *document, struct bb_view bytes,
                     bb_text_line(payload.module_id, id), bb_text_time(document->timestamp_ms, made),
                     document->pcr_count);
     return BB_OK;
+}
+
+enum bb_err bb_document_read_leniently(struct bb_document *document, struct bb_view bytes) {
+    struct payload payload = {0};
+    struct bb_verdict unheard;
+    enum bb_err err = BB_OK;
+    bb_verdict_init(&unheard, NULL);
+    describe(&payload, document);
+    for (size_t i = 0; i < FIELD_COUNT; i++) {
+        struct bb_cbor reader;
+        bb_cbor_init(&reader, bytes);
+        payload.fields[i].required = false;
+        payload.fields[i].present =
+            bb_cbor_read_fields(&reader, &payload.fields[i], 1, true) == BB_OK && payload.fields[i].present;
+    }
+    for (size_t i = 0; err != BB_ERR_NO_MEMORY && i < SCALAR_COUNT; i++)
+        err = take_scalars[i](document, &payload, &unheard);
+    if (err == BB_ERR_NO_MEMORY)
+        return err;
+    if (payload.fields[PCRS].present)
+        err = take_pcrs(document, &payload.pcrs, &unheard);
+    if (payload.fields[CABUNDLE].present)
+        err = take_cabundle(document, &payload.cabundle, &unheard);
+    return err == BB_ERR_NO_MEMORY ? err : BB_OK;
 }

@@ -37,6 +37,10 @@ struct bb_view bb_cert_issuer_der(const struct bb_cert *cert);
 const char *bb_cert_subject_text(const struct bb_cert *cert);
 /* The same for its CN alone; all of it when it has none. */
 const char *bb_cert_common_name(const struct bb_cert *cert);
+/* Appended, for people: the issuer in the form of bb_cert_subject_text(), uncut; the key's kind ("P-384",
+ * "RSA, 2048 bits"). */
+BB_MUST_USE enum bb_err bb_cert_issuer_text(const struct bb_cert *cert, struct bb_buf *out);
+BB_MUST_USE enum bb_err bb_cert_key_text(const struct bb_cert *cert, struct bb_buf *out);
 int64_t bb_cert_not_before_ms(const struct bb_cert *cert);
 int64_t bb_cert_not_after_ms(const struct bb_cert *cert);
 bool bb_cert_is_ca(const struct bb_cert *cert);

@@ -25,7 +25,7 @@ OURS: dict[str, set[str]] = {
     "client": {"attest", "tls", "crypto", "base", "blindbox"},
     "image": {"cbor", "crypto", "base"},
     "host": {"nsm", "cbor", "crypto", "image", "base"},
-    "cli": {"blindbox", "host", "image", "base"},
+    "cli": {"blindbox", "crypto", "host", "image", "base"},
     "enclave": {"enclave/gate", "nsm", "cbor", "crypto", "tls", "base"},
     "enclave/gate": {"enclave", "nsm", "cbor", "crypto", "tls", "base"},
     # The process that meets hostile audio has no TLS and no keys.
