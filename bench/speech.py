@@ -312,12 +312,14 @@ def measure(server: Server, concurrency: int, requests: int, cell: Cell) -> None
     cell.latencies.extend(latencies)
 
 
-def requests_for(concurrency: int) -> int:
-    """Enough for every client to have two answers, and four in all."""
-    return max(4, 2 * concurrency)
+def requests_for(concurrency: int, cores: int) -> int:
+    """Two for every client; where there are more clients than cores, so that every core gets as many as the others."""
+    if concurrency < cores:
+        return 2 * concurrency
+    return -(-2 * concurrency // cores) * cores
 
 
-def compare(servers: list[Server], concurrencies: list[int], rounds: int) -> dict[tuple[str, int], Cell]:
+def compare(servers: list[Server], concurrencies: list[int], rounds: int, cores: int) -> dict[tuple[str, int], Cell]:
     """All cells of one model, the servers in turns and in changing order."""
     cells = {(server.name, c): Cell() for server in servers for c in concurrencies}
     texts = {server.name: server.client().transcribe().split() for server in servers}
@@ -326,7 +328,7 @@ def compare(servers: list[Server], concurrencies: list[int], rounds: int) -> dic
     for number in range(rounds):
         for concurrency in concurrencies:
             for server in servers if number % 2 == 0 else reversed(servers):
-                measure(server, concurrency, requests_for(concurrency), cells[server.name, concurrency])
+                measure(server, concurrency, requests_for(concurrency, cores), cells[server.name, concurrency])
         print(f"  round {number + 1} of {rounds} done, load {os.getloadavg()[0]:.1f}", flush=True)
     return cells
 
@@ -377,7 +379,7 @@ def bench_model(args: argparse.Namespace, model: Path, cores: list[int], folder:
     try:
         servers.append(WhisperServer(model, cores, audio, folder / "whisper-server.log"))
         servers.append(ours(model, cores, audio, folder))
-        return show(servers, compare(servers, args.concurrency, args.rounds), args.concurrency)
+        return show(servers, compare(servers, args.concurrency, args.rounds, len(cores)), args.concurrency)
     finally:
         for server in servers:
             server.stop()
