@@ -33,7 +33,7 @@ void bb_tls_server_free(struct bb_tls_server *server);
  */
 BB_MUST_USE enum bb_err bb_tls_server_stream(struct bb_tls_server *server, struct event_base *base, int fd,
                                              struct bufferevent **out);
-/* The name of the key exchange group of the stream's handshake ("X25519MLKEM768"); "other" when unknown. */
+/* The key exchange group of the handshake: "X25519MLKEM768", "X25519", "P-256" or "other"; static. */
 const char *bb_tls_stream_group(struct bufferevent *stream);
 /* Says that nothing more will be written: close_notify, then the end of the TCP stream. Reading goes on. */
 void bb_tls_stream_finish(struct bufferevent *stream);

@@ -1,4 +1,5 @@
 /* See server.h: libevent streams over OpenSSL. */
+#include <strings.h>
 #include <sys/socket.h>
 
 #include <event2/bufferevent.h>
@@ -25,9 +26,15 @@ enum bb_err bb_tls_server_stream(struct bb_tls_server *server, struct event_base
 }
 
 const char *bb_tls_stream_group(struct bufferevent *stream) {
+    static const struct {
+        const char *theirs, *ours;
+    } names[] = {{"X25519MLKEM768", "X25519MLKEM768"}, {"x25519", "X25519"}, {"secp256r1", "P-256"}};
     SSL *ssl = bufferevent_openssl_get_ssl(stream);
     const char *name = SSL_group_to_name(ssl, (int)SSL_get_negotiated_group(ssl));
-    return name != NULL ? name : "other";
+    for (size_t i = 0; name != NULL && i < sizeof names / sizeof names[0]; i++)
+        if (strcasecmp(name, names[i].theirs) == 0)
+            return names[i].ours; /* OpenSSL's own string dies with the context */
+    return "other";
 }
 
 void bb_tls_stream_finish(struct bufferevent *stream) {

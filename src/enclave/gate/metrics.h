@@ -28,7 +28,7 @@ struct bb_metrics {
     uint64_t connections_refused; /* closed at once: limit connections */
     uint64_t handshakes_failed;
     struct {
-        const char *group; /* static storage of OpenSSL */
+        const char *group; /* static */
         uint64_t count;
     } handshakes[BB_METRICS_GROUPS];
     uint64_t requests_in_flight;
@@ -44,6 +44,7 @@ struct bb_metrics {
 
 /* One request answered. pattern: the route's, or "other". */
 void bb_metrics_answered(struct bb_metrics *metrics, const char *pattern, int status, int64_t took_ms);
+/* group: static storage. */
 void bb_metrics_handshake(struct bb_metrics *metrics, const char *group);
 /* Prometheus' text format, version 0.0.4. */
 BB_MUST_USE enum bb_err bb_metrics_write(const struct bb_metrics *metrics, struct bb_buf *out);
