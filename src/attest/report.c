@@ -65,6 +65,19 @@ enum bb_err bb_report_add(struct bb_report *report, const char *name, enum bb_er
     return BB_OK;
 }
 
+enum bb_err bb_report_add_all(struct bb_report *report, const char *heading, const struct bb_report *other) {
+    enum bb_err err = BB_OK;
+    for (size_t i = 0; i < other->count && err == BB_OK; i++) {
+        struct bb_buf sentence BB_CLEANUP_BUF = BB_BUF_INIT(BB_REPORT_MAX_SENTENCE);
+        char name[sizeof other->checks->name];
+        int len = snprintf(name, sizeof name, "%s%s", heading, other->checks[i].name);
+        err = len < 0 ? BB_ERR_IO : bb_buf_append_str(&sentence, other->checks[i].sentence);
+        if (err == BB_OK)
+            err = bb_report_add(report, name, other->checks[i].err, &sentence);
+    }
+    return err;
+}
+
 size_t bb_report_count(const struct bb_report *report) {
     return report->count;
 }

@@ -18,8 +18,10 @@ enum bb_stage {
     BB_STAGE_MEASUREMENTS = 1 << 7,
     BB_STAGE_EXPECTATION = 1 << 8,
     BB_STAGE_CERTIFICATE = 1 << 9, /* of bb_verify_certificate() only */
+    BB_STAGE_BINDING = 1 << 10,    /* of bb_verify_fresh() only */
     BB_STAGES_OF_DOCUMENT = (1 << 9) - 1,
     BB_STAGES_OF_CERTIFICATE = (1 << 10) - 1,
+    BB_STAGES_OF_FRESH = BB_STAGES_OF_DOCUMENT | BB_STAGE_BINDING,
 };
 
 struct bb_verdict {

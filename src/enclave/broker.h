@@ -8,8 +8,10 @@
 
 #include "enclave/nsm.h"
 
-#define BB_BROKER_PER_SECOND 20u /* attestation documents, on average */
-#define BB_BROKER_BURST      40u /* and at once */
+/* Attestation documents, on average and at once: each new connection asks for one, and a real NSM signs some
+ * hundred a second. */
+#define BB_BROKER_PER_SECOND 100u
+#define BB_BROKER_BURST      200u
 
 struct bb_broker {
     struct bb_nsm *nsm;

@@ -9,6 +9,7 @@
 #define BB_TLS_SERVER_H
 
 #include "base/bytes.h"
+#include "crypto/fresh.h"
 #include "crypto/key.h"
 
 struct event_base;
@@ -35,6 +36,9 @@ BB_MUST_USE enum bb_err bb_tls_server_stream(struct bb_tls_server *server, struc
                                              struct bufferevent **out);
 /* The key exchange group of the handshake: "X25519MLKEM768", "X25519", "P-256" or "other"; static. */
 const char *bb_tls_stream_group(struct bufferevent *stream);
+/* What the handshake gives both ends of this connection and nobody else (RFC 9266). BB_ERR_CRYPTO. */
+BB_MUST_USE enum bb_err bb_tls_stream_exporter(struct bufferevent *stream,
+                                               uint8_t out[BB_FRESH_EXPORTER_LEN]);
 /* Says that nothing more will be written: close_notify, then the end of the TCP stream. Reading goes on. */
 void bb_tls_stream_finish(struct bufferevent *stream);
 /*

@@ -7,6 +7,7 @@
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
+#include "tls/exporter.h"
 #include "tls/server.h"
 #include "tls/server_internal.h"
 
@@ -35,6 +36,10 @@ const char *bb_tls_stream_group(struct bufferevent *stream) {
         if (strcasecmp(name, names[i].theirs) == 0)
             return names[i].ours; /* OpenSSL's own string dies with the context */
     return "other";
+}
+
+enum bb_err bb_tls_stream_exporter(struct bufferevent *stream, uint8_t out[BB_FRESH_EXPORTER_LEN]) {
+    return bb_tls_exporter(bufferevent_openssl_get_ssl(stream), out);
 }
 
 void bb_tls_stream_finish(struct bufferevent *stream) {

@@ -6,7 +6,6 @@
 #include <sys/queue.h>
 
 #include "base/clock.h"
-#include "enclave/gate/document.h"
 
 struct bb_attestation_wait {
     LIST_ENTRY(bb_attestation_wait) entry;
@@ -16,8 +15,10 @@ struct bb_attestation_wait {
 
 struct job {
     bool used;
-    uint8_t certificate_sha256[BB_SHA256_LEN];
-    uint8_t nonce[BB_ATTESTATION_NONCE_LEN];
+    uint8_t user_data[BB_ATTESTATION_USER_DATA_MAX];
+    size_t user_data_len;
+    uint8_t nonce[BB_ATTESTATION_NONCE_MAX];
+    size_t nonce_len;
     LIST_HEAD(, bb_attestation_wait) waits;
 };
 
@@ -80,47 +81,48 @@ static bool take_token(struct bb_attestation *attestation) {
     return true;
 }
 
-static enum bb_err start(struct bb_attestation *attestation, const struct bb_evidence *evidence,
-                         const uint8_t *nonce, struct job **out) {
+static enum bb_err start(struct bb_attestation *attestation, struct bb_view user_data, struct bb_view nonce,
+                         struct job **out) {
     struct job *job = NULL;
     for (size_t i = 0; i < BB_ATTESTATIONS_MAX && job == NULL; i++)
         if (!attestation->jobs[i].used)
             job = &attestation->jobs[i];
     if (job == NULL || !take_token(attestation))
         return BB_ERR_BUSY;
-    uint8_t user_data[BB_USER_DATA_MULTIHASH_LEN];
-    bb_user_data_multihash(evidence->certificate_sha256, user_data);
     enum bb_err err =
-        bb_control_attest(attestation->control, attestation->public_key, bb_view(user_data, sizeof user_data),
-                          bb_view(nonce, BB_ATTESTATION_NONCE_LEN), on_document, job);
+        bb_control_attest(attestation->control, attestation->public_key, user_data, nonce, on_document, job);
     if (err != BB_OK)
         return err;
     job->used = true;
-    memcpy(job->certificate_sha256, evidence->certificate_sha256, BB_SHA256_LEN);
-    memcpy(job->nonce, nonce, BB_ATTESTATION_NONCE_LEN);
+    memcpy(job->user_data, user_data.data, user_data.len);
+    job->user_data_len = user_data.len;
+    memcpy(job->nonce, nonce.data, nonce.len);
+    job->nonce_len = nonce.len;
     *out = job;
     return BB_OK;
 }
 
-static struct job *find_same(struct bb_attestation *attestation, const struct bb_evidence *evidence,
-                             const uint8_t *nonce) {
+static struct job *find_same(struct bb_attestation *attestation, struct bb_view user_data,
+                             struct bb_view nonce) {
     for (size_t i = 0; i < BB_ATTESTATIONS_MAX; i++) {
         struct job *job = &attestation->jobs[i];
-        if (job->used && memcmp(job->nonce, nonce, BB_ATTESTATION_NONCE_LEN) == 0 &&
-            memcmp(job->certificate_sha256, evidence->certificate_sha256, BB_SHA256_LEN) == 0)
+        if (job->used && bb_view_equal(bb_view(job->nonce, job->nonce_len), nonce) &&
+            bb_view_equal(bb_view(job->user_data, job->user_data_len), user_data))
             return job;
     }
     return NULL;
 }
 
-enum bb_err bb_attestation_request(struct bb_attestation *attestation, const struct bb_evidence *evidence,
-                                   const uint8_t nonce[BB_ATTESTATION_NONCE_LEN], bb_attest_cb *done,
-                                   void *arg, struct bb_attestation_wait **wait) {
+enum bb_err bb_attestation_request(struct bb_attestation *attestation, struct bb_view user_data,
+                                   struct bb_view nonce, bb_attest_cb *done, void *arg,
+                                   struct bb_attestation_wait **wait) {
+    if (user_data.len > BB_ATTESTATION_USER_DATA_MAX || nonce.len > BB_ATTESTATION_NONCE_MAX)
+        return BB_ERR_TOO_LARGE;
     struct bb_attestation_wait *made = calloc(1, sizeof *made);
     if (made == NULL)
         return BB_ERR_NO_MEMORY;
-    struct job *job = find_same(attestation, evidence, nonce);
-    enum bb_err err = job != NULL ? BB_OK : start(attestation, evidence, nonce, &job);
+    struct job *job = find_same(attestation, user_data, nonce);
+    enum bb_err err = job != NULL ? BB_OK : start(attestation, user_data, nonce, &job);
     if (err != BB_OK) {
         free(made);
         return err;

@@ -89,6 +89,10 @@ struct bb_evidence *bb_request_evidence(const struct bb_request *request) {
     return request->conn->evidence;
 }
 
+enum bb_err bb_request_exporter(const struct bb_request *request, uint8_t out[BB_FRESH_EXPORTER_LEN]) {
+    return bb_tls_stream_exporter(request->conn->stream, out);
+}
+
 void bb_conn_refuse(struct bb_conn *conn, int status, const char *sentence) {
     struct bb_fault fault;
     bb_fault_set(&fault, status, "%s", sentence);

@@ -2,6 +2,7 @@
 #ifndef BB_GATE_REQUEST_H
 #define BB_GATE_REQUEST_H
 
+#include "crypto/fresh.h"
 #include "enclave/gate/fault.h"
 #include "enclave/gate/gate.h"
 #include "enclave/gate/http.h"
@@ -32,5 +33,8 @@ void bb_request_fail(struct bb_request *request, const struct bb_fault *fault);
 void bb_request_say(struct bb_request *request, const char *content_type, struct bb_view body);
 /* The evidence of the request's connection, borrowed. */
 struct bb_evidence *bb_request_evidence(const struct bb_request *request);
+/* The TLS exporter of the request's connection. BB_ERR_CRYPTO. */
+BB_MUST_USE enum bb_err bb_request_exporter(const struct bb_request *request,
+                                            uint8_t out[BB_FRESH_EXPORTER_LEN]);
 
 #endif

@@ -12,6 +12,8 @@ static const struct bb_route routes[] = {
      bb_route_speech},
     {"GET", "/v1/models", NULL, NULL, bb_route_models},
     {"GET", "/v1/models/{id}", NULL, NULL, bb_route_model},
+    {"POST", "/.well-known/blindbox/evidence", bb_route_evidence_begin, bb_route_evidence_body,
+     bb_route_evidence},
     {"GET", "/enclave", NULL, NULL, bb_route_enclave},
     {"GET", "/enclave/cert", NULL, NULL, bb_route_enclave_cert},
     {"GET", "/enclave/attestation", NULL, NULL, bb_route_enclave_attestation},

@@ -40,6 +40,9 @@ bool bb_route_query(struct bb_view query, const char *name, struct bb_view *valu
 void bb_route_enclave(struct bb_request *request);
 void bb_route_enclave_cert(struct bb_request *request);
 void bb_route_enclave_attestation(struct bb_request *request);
+void bb_route_evidence_begin(struct bb_request *request);
+void bb_route_evidence_body(struct bb_request *request, struct bb_view bytes);
+void bb_route_evidence(struct bb_request *request);
 void bb_route_predict_begin(struct bb_request *request);
 void bb_route_transcriptions_begin(struct bb_request *request);
 void bb_route_speech_body(struct bb_request *request, struct bb_view bytes);

@@ -3,9 +3,11 @@
 
 #include "base/hex.h"
 #include "crypto/hash.h"
+#include "enclave/gate/document.h"
 #include "enclave/gate/request.h"
 
 #define BASE64_MAX 32768u
+#define NONCE_LEN  20u /* as nitriding's clients send it */
 
 static const char text_plain[] = "text/plain; charset=utf-8";
 
@@ -53,23 +55,25 @@ static void on_document(void *arg, enum bb_err err, struct bb_view document) {
         fail_busy(asking->request);
 }
 
-static void ask(struct bb_request *request, const uint8_t nonce[BB_ATTESTATION_NONCE_LEN]) {
+static void ask(struct bb_request *request, const uint8_t nonce[NONCE_LEN]) {
     struct asking *asking = calloc(1, sizeof *asking);
     if (asking == NULL) {
         fail_busy(request);
         return;
     }
+    uint8_t user_data[BB_USER_DATA_MULTIHASH_LEN];
+    bb_user_data_multihash(bb_request_evidence(request)->certificate_sha256, user_data);
     asking->request = request;
     request->state = asking;
     request->end = stop_asking;
-    if (bb_attestation_request(request->gate->attestation, bb_request_evidence(request), nonce, on_document,
-                               asking, &asking->wait) != BB_OK)
+    if (bb_attestation_request(request->gate->attestation, bb_view(user_data, sizeof user_data),
+                               bb_view(nonce, NONCE_LEN), on_document, asking, &asking->wait) != BB_OK)
         fail_busy(request);
 }
 
 void bb_route_enclave_attestation(struct bb_request *request) {
     struct bb_view text;
-    uint8_t nonce[BB_ATTESTATION_NONCE_LEN];
+    uint8_t nonce[NONCE_LEN];
     if (!bb_route_query(request->query, "nonce", &text)) {
         bb_request_say(request, "application/cbor", bb_buf_view(&bb_request_evidence(request)->attestation));
         return;

@@ -203,11 +203,11 @@ static size_t documents_at(struct world *world, int64_t now_ms, size_t asked) {
 
 static void the_rate_is_limited(void **state) {
     struct world *world = *state;
-    assert_int_equal(documents_at(world, 0, 50), BB_BROKER_BURST);
-    assert_int_equal(documents_at(world, 49, 5), 0);
-    assert_int_equal(documents_at(world, 100, 5), 2);
-    assert_int_equal(documents_at(world, 1100, 30), BB_BROKER_PER_SECOND);
-    assert_int_equal(documents_at(world, INT64_C(1000000000), 50), BB_BROKER_BURST);
+    assert_int_equal(documents_at(world, 0, 250), BB_BROKER_BURST);
+    assert_int_equal(documents_at(world, 9, 5), 0);
+    assert_int_equal(documents_at(world, 20, 5), 2);
+    assert_int_equal(documents_at(world, 1020, 150), BB_BROKER_PER_SECOND);
+    assert_int_equal(documents_at(world, INT64_C(1000000000), 250), BB_BROKER_BURST);
 }
 
 static void messages_of_another_form_are_refused(void **state) {
