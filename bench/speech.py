@@ -159,7 +159,8 @@ class Gate:
         self._environment = {**os.environ, "XDG_STATE_HOME": str(home / "state"), "XDG_CACHE_HOME": str(home / "cache")}
         self._body, self._type = form("audio", audio)
         self._run("taskset", "-c", ",".join(map(str, cores)), str(BUILD / "src/cli/blindbox"), "up", "--detach",
-                  "--name", "bench", "--listen", "127.0.0.1:0", "--model", str(model))  # fmt: skip
+                  "--name", "bench", "--listen", "127.0.0.1:0", "--model", str(model),
+                  "--set", "speech.fallback=false")  # fmt: skip
         status = json.loads(self._run(str(BUILD / "src/cli/blindbox"), "status", "--name", "bench", "--json"))
         self._host, self._port = str(status["address"]).rsplit(":", 1)
         # Speed is measured here, not trust: `blindbox attest` is what checks this certificate.
@@ -204,7 +205,7 @@ class Worker:
         del home
         weights = model.read_bytes()
         digest = hashlib.sha256(weights).hexdigest()
-        config = f"version: 1\nspeech:\n  model: sha256:{digest}\n  name: bench\n  language: en\n"
+        config = f"version: 1\nspeech:\n  model: sha256:{digest}\n  name: bench\n  language: en\n  fallback: false\n"
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         given = [theirs.fileno(), sealed("model", weights), sealed("config", config.encode())]
         program = str(BUILD / "src/enclave/speech/blindbox-speech")

@@ -29,7 +29,7 @@ struct raw_limits {
 struct raw_config {
     char *version;
     struct {
-        char *model, *name, *states, *threads, *language;
+        char *model, *name, *states, *threads, *language, *fallback;
     } speech;
     struct {
         char *renew_seconds;
@@ -48,9 +48,13 @@ struct raw_config {
     }
 
 static const cyaml_schema_field_t speech_fields[] = {
-    SPEECH(model, CYAML_FLAG_DEFAULT),     SPEECH(name, CYAML_FLAG_OPTIONAL),
-    SPEECH(states, CYAML_FLAG_OPTIONAL),   SPEECH(threads, CYAML_FLAG_OPTIONAL),
-    SPEECH(language, CYAML_FLAG_OPTIONAL), CYAML_FIELD_END,
+    SPEECH(model, CYAML_FLAG_DEFAULT),
+    SPEECH(name, CYAML_FLAG_OPTIONAL),
+    SPEECH(states, CYAML_FLAG_OPTIONAL),
+    SPEECH(threads, CYAML_FLAG_OPTIONAL),
+    SPEECH(language, CYAML_FLAG_OPTIONAL),
+    SPEECH(fallback, CYAML_FLAG_OPTIONAL),
+    CYAML_FIELD_END,
 };
 
 static const cyaml_schema_field_t evidence_fields[] = {
@@ -239,6 +243,10 @@ static enum bb_err read_speech(const struct raw_config *raw, struct bb_config *o
         return refuse(reason, "blindbox.yml: speech.language is %s, allowed: a code such as en, or auto",
                       shown(language));
     memcpy(out->speech_language, language, len + 1);
+    const char *fallback = raw->speech.fallback != NULL ? raw->speech.fallback : "true";
+    out->speech_fallback = strcmp(fallback, "true") == 0;
+    if (!out->speech_fallback && strcmp(fallback, "false") != 0)
+        return refuse(reason, "blindbox.yml: speech.fallback is %s, allowed: true or false", shown(fallback));
     return BB_OK;
 }
 

@@ -13,6 +13,7 @@ struct bb_config {
     char speech_language[9]; /* ISO 639-1 code or "auto" */
     unsigned speech_states;  /* 0: as many as cores / threads */
     unsigned speech_threads; /* ≥ 1 */
+    bool speech_fallback;    /* try a window again, warmer, when its text looks wrong */
     unsigned evidence_renew_seconds;
     struct bb_limits limits;
 };

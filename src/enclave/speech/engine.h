@@ -20,6 +20,7 @@
 struct bb_engine_options {
     unsigned states;  /* requests that run at once, ≥ 1 */
     unsigned threads; /* cores for each of them, 1 to BB_ENGINE_MAX_THREADS */
+    bool fallback;    /* try a window again, warmer, when its text looks wrong (loops, improbable words) */
 };
 
 struct bb_engine_info {

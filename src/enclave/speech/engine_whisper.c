@@ -35,6 +35,7 @@ struct engine {
     struct bb_engine base;
     struct whisper_context *context;
     int threads;
+    bool fallback;
 };
 
 static struct engine *engine_of(struct bb_engine *base) {
@@ -144,6 +145,7 @@ static enum bb_err engine_load(int model_fd, const struct bb_engine_options *opt
         return BB_ERR_NO_MEMORY;
     engine->base.ops = &bb_engine_whisper;
     engine->threads = (int)options->threads;
+    engine->fallback = options->fallback;
     err = load_context(file, &engine->context, reason);
     if (err != BB_OK) {
         free(engine);
@@ -273,7 +275,9 @@ static struct whisper_full_params params_for(struct run *run, const char *langua
     params.language = language;
     params.initial_prompt = prompt;
     params.temperature = (float)run->request->temperature;
-    params.temperature_inc = 0.0f; /* no second tries: the same work for the same recording */
+    if (!run->engine->fallback)
+        params.temperature_inc =
+            0.0f; /* else libwhisper's own steps and thresholds, those of OpenAI's Whisper */
     params.print_progress = false;
     params.print_realtime = false;
     params.print_special = false;

@@ -54,7 +54,9 @@ static enum bb_err silence_libraries(void) {
 
 /* As many requests at once as there are cores for them, unless the configuration says. */
 static struct bb_engine_options options_for(const struct bb_config *config) {
-    struct bb_engine_options options = {.states = config->speech_states, .threads = config->speech_threads};
+    struct bb_engine_options options = {.states = config->speech_states,
+                                        .threads = config->speech_threads,
+                                        .fallback = config->speech_fallback};
     if (options.states == 0)
         options.states = bb_cores_available() / options.threads;
     if (options.states == 0)

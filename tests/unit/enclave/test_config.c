@@ -30,6 +30,7 @@ static void defaults_are_those_of_the_limits_header(void **state) {
     assert_string_equal(config.speech_language, "en");
     assert_int_equal(config.speech_states, 0);
     assert_int_equal(config.speech_threads, 1);
+    assert_true(config.speech_fallback);
     assert_int_equal(config.evidence_renew_seconds, 1200);
 #define CHECK(name, value, lowest, highest, meaning) assert_int_equal(config.limits.name, value);
     BB_LIMIT_LIST(CHECK)
@@ -40,14 +41,16 @@ static void every_setting_can_be_set(void **state) {
     (void)state;
     struct bb_config config;
     struct bb_buf reason BB_CLEANUP_BUF = BB_BUF_INIT(1000);
-    const char *text = HEAD "  name: whisper-1.x_y\n  states: 3\n  threads: 2\n  language: auto\n"
-                            "evidence:\n  renew_seconds: 60\n"
-                            "limits: {body_bytes: 2000, queue: 1}\n";
+    const char *text =
+        HEAD "  name: whisper-1.x_y\n  states: 3\n  threads: 2\n  language: auto\n  fallback: false\n"
+             "evidence:\n  renew_seconds: 60\n"
+             "limits: {body_bytes: 2000, queue: 1}\n";
     assert_int_equal(parse(text, &config, &reason), BB_OK);
     assert_string_equal(config.speech_name, "whisper-1.x_y");
     assert_string_equal(config.speech_language, "auto");
     assert_int_equal(config.speech_states, 3);
     assert_int_equal(config.speech_threads, 2);
+    assert_false(config.speech_fallback);
     assert_int_equal(config.evidence_renew_seconds, 60);
     assert_int_equal(config.limits.body_bytes, 2000);
     assert_int_equal(config.limits.queue, 1);
@@ -101,6 +104,7 @@ static const struct {
     {HEAD "limits:\n  queue: \"1\\e[2J\"\n",
      "blindbox.yml: limits.queue is something unprintable, allowed: 1 to 4096"},
     {HEAD "  threads: 0\n", "blindbox.yml: speech.threads is 0, allowed: 1 to 256"},
+    {HEAD "  fallback: 0\n", "blindbox.yml: speech.fallback is 0, allowed: true or false"},
     {HEAD "  states: 257\n", "blindbox.yml: speech.states is 257, allowed: 0 to 256"},
     {HEAD "  language: EN\n", "blindbox.yml: speech.language is EN, allowed: a code such as en, or auto"},
     {HEAD "  name: a/b\n", "blindbox.yml: speech.name is a/b, allowed: 1 to 64 letters, digits, dots, lines "

@@ -331,7 +331,7 @@ static int set_up(void **state) {
     (void)state;
     struct bb_buf model BB_CLEANUP_BUF = file_bytes(BB_MODELS "/demo-speech.bin");
     struct bb_buf reason BB_CLEANUP_BUF = BB_BUF_INIT(512);
-    struct bb_engine_options options = {.states = 3, .threads = 1};
+    struct bb_engine_options options = {.states = 3, .threads = 1, .fallback = true};
     int fd BB_CLEANUP_FD = sealed_file(bb_buf_view(&model));
     if (bb_engine_whisper.load(fd, &options, &engine, &reason) != BB_OK)
         return -1;
