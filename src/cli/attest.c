@@ -11,8 +11,9 @@
 #include <blindbox/verify.h>
 
 #include "base/fd.h"
-#include "base/hex.h"
 #include "cli/enclave.h"
+#include "cli/report.h"
+#include "cli/show.h"
 #include "cli/text.h"
 #include "cli/verbs.h"
 
@@ -69,23 +70,12 @@ static int read_options(int argc, char **argv, struct options *options) {
     return BB_CLI_GOOD;
 }
 
-static void print_checks(const struct bb_connection *connection) {
-    const struct bb_report *report = bb_connection_report(connection);
-    for (size_t i = 0; report != NULL && i < bb_report_count(report); i++) {
-        fputs(bb_report_err(report, i) == BB_OK ? "passed  " : "FAILED  ", stdout);
-        bb_cli_print_safely(stdout, bb_report_name(report, i));
-        fputs(": ", stdout);
-        bb_cli_print_safely(stdout, bb_report_sentence(report, i));
-        putchar('\n');
-    }
-}
-
 static void print_text(const struct bb_cli_enclave *enclave, enum bb_err err) {
     const struct bb_connection *connection = enclave->connection;
     if (enclave->simulated)
         puts(BB_CLI_SIMULATED);
     printf("enclave %s\n", bb_connection_address(connection));
-    print_checks(connection);
+    bb_cli_report_print(bb_connection_report(connection));
     if (err == BB_OK)
         puts("Attestation verified: every check passed.");
     fflush(stdout);
@@ -97,51 +87,18 @@ static void print_text(const struct bb_cli_enclave *enclave, enum bb_err err) {
         bb_cli_fail("%s", bb_connection_error_text(connection));
 }
 
-/* Sentences quote the peer, which need not speak UTF-8. */
-static json_t *json_text(const char *text) {
-    json_t *string = json_string(text);
-    return string != NULL ? string : json_string("(not UTF-8)");
-}
-
-static json_t *checks_to_json(const struct bb_report *report) {
-    json_t *checks = json_array();
-    for (size_t i = 0; report != NULL && i < bb_report_count(report); i++) {
-        enum bb_err err = bb_report_err(report, i);
-        json_array_append_new(checks,
-                              json_pack("{s:o, s:b, s:s, s:o}", "name", json_text(bb_report_name(report, i)),
-                                        "passed", err == BB_OK, "code", bb_err_name(err), "sentence",
-                                        json_text(bb_report_sentence(report, i))));
-    }
-    return checks;
-}
-
-static json_t *document_to_json(const struct bb_document *document) {
-    json_t *pcrs = json_object();
-    for (unsigned i = 0; i < BB_PCR_COUNT; i++) {
-        const uint8_t *value = bb_document_pcr(document, i);
-        char name[8];
-        char hex[2 * BB_PCR_LEN + 1];
-        if (value == NULL)
-            continue;
-        snprintf(name, sizeof name, "PCR%u", i);
-        bb_hex_encode(bb_view(value, BB_PCR_LEN), hex);
-        json_object_set_new(pcrs, name, json_string(hex));
-    }
-    return json_pack("{s:o, s:I, s:o}", "module_id", json_text(bb_document_module_id(document)),
-                     "timestamp_ms", (json_int_t)bb_document_timestamp_ms(document), "pcrs", pcrs);
-}
-
 static int print_json(const struct bb_cli_enclave *enclave, enum bb_err err) {
     const struct bb_connection *connection = enclave->connection;
     if (enclave->simulated)
         fprintf(stderr, "%s\n", BB_CLI_SIMULATED);
-    json_t *root = json_pack("{s:b, s:b, s:s, s:s, s:o, s:o}", "verified", err == BB_OK, "simulated",
-                             enclave->simulated, "address", bb_connection_address(connection), "code",
-                             bb_err_name(err), "error", json_text(bb_connection_error_text(connection)),
-                             "checks", checks_to_json(bb_connection_report(connection)));
+    json_t *root =
+        json_pack("{s:b, s:b, s:s, s:s, s:o, s:o}", "verified", err == BB_OK, "simulated", enclave->simulated,
+                  "address", bb_connection_address(connection), "code", bb_err_name(err), "error",
+                  bb_cli_json_text(bb_connection_error_text(connection)), "checks",
+                  bb_cli_report_to_json(bb_connection_report(connection)));
     const struct bb_document *document = bb_connection_document(connection);
     if (root != NULL && document != NULL)
-        json_object_set_new(root, "document", document_to_json(document));
+        json_object_set_new(root, "document", bb_cli_document_to_json(document));
     bool printed = root != NULL && json_dumpf(root, stdout, JSON_INDENT(2)) == 0;
     json_decref(root);
     putchar('\n');

@@ -67,25 +67,29 @@ static int load_measurements(struct bb_policy *policy, const char *path) {
     return err == BB_OK ? BB_CLI_GOOD : bb_cli_fail("--measurements %s: %s", path, bb_err_sentence(err));
 }
 
-static int make_policy(const struct bb_cli_enclave_options *options, struct bb_cli_enclave *enclave) {
-    enclave->policy = bb_policy_new();
-    if (enclave->policy == NULL)
+int bb_cli_policy_new(const struct bb_cli_enclave_options *options, struct bb_policy **policy) {
+    struct bb_policy *made = bb_policy_new();
+    if (made == NULL)
         return bb_cli_fail("out of memory");
     if (options->max_age_s > 0)
-        bb_policy_set_max_age_ms(enclave->policy, options->max_age_s * 1000);
-    bb_policy_allow_debug(enclave->policy, options->allow_debug);
-    int status = trust_root(enclave->policy, options->root);
+        bb_policy_set_max_age_ms(made, options->max_age_s * 1000);
+    bb_policy_allow_debug(made, options->allow_debug);
+    int status = trust_root(made, options->root);
+    if (status == BB_CLI_GOOD && options->measurements != NULL)
+        status = load_measurements(made, options->measurements);
     if (status == BB_CLI_GOOD)
-        status = load_measurements(enclave->policy, options->measurements);
-    enclave->simulated = !bb_policy_trusts_only_aws(enclave->policy);
+        *policy = made;
+    else
+        bb_policy_free(made);
     return status;
 }
 
 static int open_checked(const char *verb, const struct bb_cli_enclave_options *options,
                         struct bb_cli_enclave *enclave) {
-    int status = make_policy(options, enclave);
+    int status = bb_cli_policy_new(options, &enclave->policy);
     if (status != BB_CLI_GOOD)
         return status;
+    enclave->simulated = !bb_policy_trusts_only_aws(enclave->policy);
     enum bb_err err = bb_connection_new(options->address, enclave->policy, &enclave->connection);
     if (err == BB_ERR_ARGUMENT)
         return bb_cli_usage(verb,

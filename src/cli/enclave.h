@@ -37,6 +37,12 @@ struct bb_cli_enclave_options {
 bool bb_cli_enclave_option(const char *verb, int letter, const char *value,
                            struct bb_cli_enclave_options *options);
 
+/*
+ * The policy that the options ask for; without measurements it is empty and accepts nothing. Returns
+ * BB_CLI_GOOD, or says what is wrong and returns the exit status.
+ */
+int bb_cli_policy_new(const struct bb_cli_enclave_options *options, struct bb_policy **policy);
+
 struct bb_cli_enclave {
     struct bb_policy *policy;
     struct bb_connection *connection; /* not connected yet */
