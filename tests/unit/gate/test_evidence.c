@@ -323,8 +323,8 @@ static void callers_cannot_have_all_documents(void **state) {
         given++;
     }
     int64_t took_ms = bb_clock_monotonic_ms() - begun_ms;
-    assert_in_range(given, BB_ATTESTATIONS_BURST,
-                    BB_ATTESTATIONS_BURST + (uint64_t)took_ms * BB_ATTESTATIONS_PER_SECOND / 1000 + 1);
+    uint64_t most = BB_ATTESTATIONS_BURST + (uint64_t)took_ms * BB_ATTESTATIONS_PER_SECOND / 1000 + 1;
+    assert_true(given >= BB_ATTESTATIONS_BURST && given <= most);
     bb_attestation_free(attestation);
     link_done(&link);
 }
