@@ -3,10 +3,10 @@
 
     bench/speech.py [--way gate|worker] [--cores N] [--rounds N] [--concurrency 1,2,4,8] [--model FILE]…
 
-Both servers are up at the same time and pinned to the same cores; they are measured in turns, cell by cell, so that
-what else happens on the machine meets both. The client has the remaining cores, where there are any. Each cell sends a
-fixed number of requests from as many clients as its concurrency, each client on one connection, the next request when
-the answer is in. The figures are the median over the rounds; latencies are pooled over them.
+Both servers are up at the same time and pinned to the same cores (all, which the client shares, or the first N); they
+are measured in turns, cell by cell, so that what else happens on the machine meets both. Each cell sends a fixed number
+of requests from as many clients as its concurrency, each client on one connection, the next request when the answer is
+in. The figures are the median over the rounds; latencies are pooled over them.
 
 whisper-server: -t CORES -nf -bo 1, temperature 0: greedy, no second tries, as BlindBox decodes.
 BlindBox: --way gate (the default) is the whole way, `blindbox up`, TLS 1.3 and HTTP into the gate, then the worker;
@@ -391,7 +391,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     available = len(os.sched_getaffinity(0))
     parser.add_argument("--way", choices=("gate", "worker"), default="gate", help="what of BlindBox is measured")
-    parser.add_argument("--cores", type=int, default=max(1, available - 1), help="for either server; all but one")
+    parser.add_argument("--cores", type=int, default=available, help="cores for either server; all")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--model", type=Path, action="append", help="a ggml speech model; may be repeated")
     parser.add_argument(
