@@ -125,10 +125,18 @@ static CURLcode build_form(struct job *job) {
     return code == CURLE_OK ? curl_easy_setopt(job->connection->curl, CURLOPT_MIMEPOST, job->form) : code;
 }
 
+/* While the connection is being made. */
+static bool ask_progress(void *pointer) {
+    const struct bb_transcribe_options *options = pointer;
+    return options->progress(options->progress_context, 0, 0);
+}
+
 static CURLcode watch_progress(struct job *job) {
     CURL *curl = job->connection->curl;
     if (job->options->progress == NULL)
         return CURLE_OK;
+    job->connection->patience =
+        (struct bb_client_patience){.go_on = ask_progress, .context = (void *)(uintptr_t)job->options};
     CURLcode code = curl_easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, report_progress);
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_XFERINFODATA, job->options);
@@ -143,7 +151,8 @@ static enum bb_err exchange(struct bb_connection *connection, const struct bb_au
     struct job job
         __attribute__((cleanup(job_done))) = {.connection = connection, .audio = audio, .options = options};
     if (build_form(&job) != CURLE_OK || watch_progress(&job) != CURLE_OK)
-        return bb_client_fail(connection, BB_ERR_NO_MEMORY, "%s", bb_err_sentence(BB_ERR_NO_MEMORY));
+        return bb_client_fail(&connection->outcome, BB_ERR_NO_MEMORY, "%s",
+                              bb_err_sentence(BB_ERR_NO_MEMORY));
     err = bb_client_perform(connection);
     curl_easy_reset(connection->curl); /* the form ends with this call, and the handle must not point to it */
     return err;
@@ -153,23 +162,24 @@ static enum bb_err refused(struct bb_connection *connection) {
     struct bb_buf sentence BB_CLEANUP_BUF = BB_BUF_INIT(BB_TRANSCRIPT_MAX);
     int status = connection->http_status;
     if (bb_client_answer_error(bb_buf_view(&connection->answer), &sentence) != BB_OK)
-        return bb_client_fail(connection, BB_ERR_HTTP_STATUS, "the server answered %d", status);
-    return bb_client_fail(connection, BB_ERR_HTTP_STATUS, "the server answered %d: %.*s", status,
+        return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d", status);
+    return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d: %.*s", status,
                           (int)ERROR_MAX, bb_buf_str(&sentence));
 }
 
 static enum bb_err read_transcript(struct bb_connection *connection, struct bb_transcript **transcript) {
     if (connection->http_status != 200)
-        return bb_client_fail(connection, BB_ERR_HTTP_FORM, "the server answered %d, expected 200",
+        return bb_client_fail(&connection->outcome, BB_ERR_HTTP_FORM, "the server answered %d, expected 200",
                               connection->http_status);
     struct bb_transcript *made = malloc(sizeof *made);
     if (made == NULL)
-        return bb_client_fail(connection, BB_ERR_NO_MEMORY, "%s", bb_err_sentence(BB_ERR_NO_MEMORY));
+        return bb_client_fail(&connection->outcome, BB_ERR_NO_MEMORY, "%s",
+                              bb_err_sentence(BB_ERR_NO_MEMORY));
     made->text = BB_BUF_INIT(BB_TRANSCRIPT_MAX);
     enum bb_err err = bb_client_answer_text(bb_buf_view(&connection->answer), &made->text);
     if (err != BB_OK) {
         bb_transcript_free(made);
-        return bb_client_fail(connection, err, "the server's answer is not a transcription: %s",
+        return bb_client_fail(&connection->outcome, err, "the server's answer is not a transcription: %s",
                               bb_err_sentence(err));
     }
     *transcript = made;
@@ -192,7 +202,7 @@ enum bb_err bb_transcribe(struct bb_connection *connection, const struct bb_audi
         options = &defaults;
     bb_client_begin(connection);
     if (!sensible(audio, options))
-        return bb_client_fail(connection, BB_ERR_ARGUMENT, "%s", bb_err_sentence(BB_ERR_ARGUMENT));
+        return bb_client_fail(&connection->outcome, BB_ERR_ARGUMENT, "%s", bb_err_sentence(BB_ERR_ARGUMENT));
     enum bb_err err = exchange(connection, audio, options);
     if (err == BB_OK)
         err = connection->http_status >= 400 ? refused(connection) : read_transcript(connection, transcript);

@@ -1,39 +1,29 @@
 /*
  * The judge inside the handshake: hands the server's certificate to the verifier, keeps the report and, when
- * the verdict is good, the document and the certificate. Nothing of an earlier handshake survives the start
- * of a new one.
+ * the verdict is good, the document and the certificate.
  */
-#include "client/connection.h"
+#include "client/tunnel.h"
 
-#include <stdlib.h>
-
+#include "attest/report.h"
 #include "base/clock.h"
 #include "crypto/cert.h"
 
-static void forget_server(struct bb_client_trust *trust) {
+void bb_client_trust_forget(struct bb_client_trust *trust) {
     bb_document_free(trust->document);
     trust->document = NULL;
     bb_buf_done(&trust->certificate);
     bb_buf_done(&trust->pem);
     bb_buf_done(&trust->evidence);
-    trust->proven = false;
 }
 
-void bb_client_trust_clear(struct bb_client_trust *trust) {
-    forget_server(trust);
+void bb_client_trust_done(struct bb_client_trust *trust) {
+    bb_client_trust_forget(trust);
     bb_report_free(trust->report);
     trust->report = NULL;
 }
 
-void bb_client_trust_prove(struct bb_client_trust *trust) {
-    if (!trust->proven)
-        trust->handshakes++;
-    trust->proven = true;
-}
-
-void bb_client_trust_settle(struct bb_client_trust *trust) {
-    if (!trust->proven)
-        forget_server(trust);
+enum bb_err bb_client_trust_add(struct bb_client_trust *trust, const struct bb_report *fresh) {
+    return bb_report_add_all(trust->report, "Fresh evidence: ", fresh);
 }
 
 /* Keeps what callers may ask for later. */
@@ -53,13 +43,13 @@ static enum bb_err keep(struct bb_client_trust *trust, struct bb_view der) {
 }
 
 enum bb_err bb_client_judge(void *pointer, struct bb_view certificate) {
-    struct bb_connection *connection = pointer;
-    struct bb_client_trust *trust = &connection->trust;
+    struct bb_tunnel *tunnel = pointer;
+    struct bb_client_trust *trust = &tunnel->trust;
     trust->report = bb_report_new();
     if (trust->report == NULL)
         return BB_ERR_NO_MEMORY;
     struct bb_document *document = NULL;
-    enum bb_err err = bb_verify_certificate(certificate.data, certificate.len, connection->policy,
+    enum bb_err err = bb_verify_certificate(certificate.data, certificate.len, tunnel->policy,
                                             bb_clock_wall_ms(), trust->report, &document);
     if (err != BB_OK)
         return err;
@@ -70,31 +60,4 @@ enum bb_err bb_client_judge(void *pointer, struct bb_view certificate) {
     }
     trust->document = document;
     return BB_OK;
-}
-
-const struct bb_report *bb_connection_report(const struct bb_connection *connection) {
-    return connection->trust.report;
-}
-
-const struct bb_document *bb_connection_document(const struct bb_connection *connection) {
-    return connection->trust.document;
-}
-
-const uint8_t *bb_connection_evidence(const struct bb_connection *connection, size_t *len) {
-    *len = connection->trust.evidence.len;
-    return connection->trust.evidence.data;
-}
-
-const uint8_t *bb_connection_certificate_der(const struct bb_connection *connection, size_t *len) {
-    *len = connection->trust.certificate.len;
-    return connection->trust.certificate.data;
-}
-
-const char *bb_connection_certificate_pem(const struct bb_connection *connection, size_t *len) {
-    *len = connection->trust.pem.len;
-    return (const char *)connection->trust.pem.data;
-}
-
-unsigned bb_connection_handshakes(const struct bb_connection *connection) {
-    return connection->trust.handshakes;
 }

@@ -177,6 +177,14 @@ enum bb_tls_io bb_tls_link_finish(struct bb_tls_link *link) {
     return rc >= 0 ? BB_TLS_MOVED : outcome(link, rc);
 }
 
+bool bb_tls_link_is_quiet(struct bb_tls_link *link) {
+    uint8_t byte;
+    size_t len;
+    ERR_clear_error();
+    int rc = SSL_peek_ex(link->ssl, &byte, sizeof byte, &len);
+    return rc != 1 && outcome(link, rc) == BB_TLS_WAIT_READ;
+}
+
 enum bb_err bb_tls_link_exporter(struct bb_tls_link *link, uint8_t out[BB_FRESH_EXPORTER_LEN]) {
     return bb_tls_exporter(link->ssl, out);
 }

@@ -43,6 +43,8 @@ enum bb_tls_io bb_tls_link_read(struct bb_tls_link *link, void *out, size_t room
 enum bb_tls_io bb_tls_link_write(struct bb_tls_link *link, struct bb_view bytes, size_t *len);
 /* close_notify: nothing more will be written. Reading goes on. */
 enum bb_tls_io bb_tls_link_finish(struct bb_tls_link *link);
+/* The peer is there as far as can be seen without asking, and has said nothing that is still to be read. */
+bool bb_tls_link_is_quiet(struct bb_tls_link *link);
 /* Of a link whose handshake is over. */
 BB_MUST_USE enum bb_err bb_tls_link_exporter(struct bb_tls_link *link, uint8_t out[BB_FRESH_EXPORTER_LEN]);
 /* What FAILED was about, in OpenSSL's or the system's words. */

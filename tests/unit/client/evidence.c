@@ -13,6 +13,7 @@
 
 #include "base/clock.h"
 #include "crypto/cert.h"
+#include "crypto/fresh.h"
 #include "host/devroot.h"
 #include "host/emulator.h"
 #include "image/measure.h"
@@ -58,16 +59,23 @@ static int64_t shifted_clock(void *context) {
     return bb_clock_wall_ms() + *(const int64_t *)context;
 }
 
-/* Asks an emulator whose clock is off by offset_ms for a document about the key. */
-static void attest(const struct evidence_source *source, const struct bb_key *key, int64_t offset_ms,
+struct contents {
+    const struct bb_key *key;
+    struct bb_view user_data, nonce;
+};
+
+/* Asks an emulator whose clock is off by offset_ms for a document. */
+static void attest(const struct evidence_source *source, const struct contents *contents, int64_t offset_ms,
                    struct bb_buf *out) {
     struct bb_emulator *emulator BB_CLEANUP_EMULATOR = NULL;
     struct bb_time_source clock = {.now_ms = shifted_clock, .context = &offset_ms};
     assert_int_equal(bb_emulator_new(source->root, source->measured, clock, &emulator), BB_OK);
     struct bb_buf spki BB_CLEANUP_BUF = BB_BUF_INIT(1024);
-    assert_int_equal(bb_key_spki(key, &spki), BB_OK);
+    assert_int_equal(bb_key_spki(contents->key, &spki), BB_OK);
     struct bb_nsm_request request = {.operation = BB_NSM_ATTESTATION,
-                                     .of.attestation.public_key = bb_buf_view(&spki)};
+                                     .of.attestation = {.public_key = bb_buf_view(&spki),
+                                                        .user_data = contents->user_data,
+                                                        .nonce = contents->nonce}};
     struct bb_buf asked BB_CLEANUP_BUF = BB_BUF_INIT(BB_NSM_REQUEST_MAX);
     struct bb_buf answered BB_CLEANUP_BUF = BB_BUF_INIT(BB_NSM_RESPONSE_MAX);
     struct bb_nsm_response response;
@@ -90,7 +98,8 @@ static void make_document(const struct evidence_source *source, enum evidence_fa
     if (fault == EVIDENCE_GARBAGE)
         assert_int_equal(bb_buf_append_str(out, "no document"), BB_OK);
     else if (fault != EVIDENCE_NONE)
-        attest(source, fault == EVIDENCE_FOR_OTHER_KEY ? other : key, clock_offset(fault), out);
+        attest(source, &(struct contents){.key = fault == EVIDENCE_FOR_OTHER_KEY ? other : key},
+               clock_offset(fault), out);
 }
 
 void evidence_make(const struct evidence_source *source, enum evidence_fault fault, struct evidence *out) {
@@ -110,6 +119,38 @@ void evidence_make(const struct evidence_source *source, enum evidence_fault fau
                                       .path_length = -1,
                                       .evidence = bb_buf_view(&document)};
     assert_int_equal(bb_cert_make(&request, &out->certificate), BB_OK);
+}
+
+static void describe(enum fresh_fault fault, const struct fresh_request *request,
+                     uint8_t user_data[BB_FRESH_USER_DATA_LEN]) {
+    struct bb_fresh fresh;
+    struct bb_buf spki BB_CLEANUP_BUF = BB_BUF_INIT(1024);
+    assert_int_equal(bb_key_spki(request->key, &spki), BB_OK);
+    assert_int_equal(bb_sha256(bb_buf_view(&spki), fresh.spki_sha256), BB_OK);
+    assert_int_equal(bb_sha256(request->certificate, fresh.certificate_sha256), BB_OK);
+    memcpy(fresh.exporter, request->exporter, sizeof fresh.exporter);
+    fresh.exporter[31] ^= fault == FRESH_OTHER_EXPORTER;
+    fresh.certificate_sha256[0] ^= fault == FRESH_OTHER_CERTIFICATE;
+    bb_fresh_write(&fresh, user_data);
+}
+
+void evidence_fresh(const struct evidence_source *source, enum fresh_fault fault,
+                    const struct fresh_request *request, struct bb_buf *out) {
+    uint8_t user_data[BB_FRESH_USER_DATA_LEN];
+    struct bb_key *other BB_CLEANUP_KEY = NULL;
+    describe(fault, request, user_data);
+    assert_int_equal(bb_key_generate(BB_CURVE_P256, &other), BB_OK);
+    struct contents contents = {.key = fault == FRESH_OTHER_KEY ? other : request->key,
+                                .user_data = bb_view(user_data, sizeof user_data),
+                                .nonce = request->nonce};
+    if (fault == FRESH_WITHOUT_USER_DATA)
+        contents.user_data = bb_view(NULL, 0);
+    if (fault == FRESH_OTHER_LAYOUT)
+        contents.user_data.len = 79;
+    struct bb_measurements changed = *source->measured;
+    struct evidence_source measured = {.root = source->root, .measured = &changed};
+    changed.pcr[1][0] ^= fault == FRESH_OTHER_MEASUREMENTS;
+    attest(&measured, &contents, fault == FRESH_OLD ? -2 * HOUR_MS : 0, out);
 }
 
 void evidence_done(struct evidence *evidence) {

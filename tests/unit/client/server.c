@@ -18,6 +18,7 @@
 
 #include "base/endpoint.h"
 #include "base/fd.h"
+#include "crypto/hash.h"
 
 #define SEEN_MAX ((size_t)64 * 1024 * 1024)
 #define GOOD_ANSWER                                                                                          \
@@ -35,16 +36,17 @@ static void rest(struct test_server *server, int ms) {
         usleep(10 * 1000);
 }
 
-/* Reads one piece of application data into `seen` and `request`. */
-static bool read_piece(struct test_server *server, SSL *ssl, struct bb_buf *request) {
+static bool read_piece(SSL *ssl, struct bb_buf *request) {
     char piece[16384];
     int len = SSL_read(ssl, piece, sizeof piece);
-    if (len <= 0)
-        return false;
+    return len > 0 && bb_buf_append(request, piece, (size_t)len) == BB_OK;
+}
+
+/* Everything that is not, to the byte, one request for fresh evidence. */
+static void keep(struct test_server *server, const struct bb_buf *bytes) {
     pthread_mutex_lock(&server->lock);
-    bool kept = bb_buf_append(&server->seen, piece, (size_t)len) == BB_OK;
+    assert_int_equal(bb_buf_append(&server->seen, bytes->data, bytes->len), BB_OK);
     pthread_mutex_unlock(&server->lock);
-    return kept && bb_buf_append(request, piece, (size_t)len) == BB_OK;
 }
 
 static bool complete(const struct bb_buf *request) {
@@ -70,20 +72,119 @@ static void answer_endlessly(struct test_server *server, SSL *ssl) {
         ok = SSL_write(ssl, piece, sizeof piece);
 }
 
-static bool serve_request(struct test_server *server, SSL *ssl, unsigned number) {
-    struct bb_buf request BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
+static bool asks_for_evidence(const struct bb_buf *request) {
+    static const char start[] = "POST /.well-known/blindbox/evidence HTTP/1.1\r\n";
+    return strncmp(bb_buf_str(request), start, sizeof start - 1) == 0;
+}
+
+/* A genuine connection of the relay's own. */
+static void relay(const char *address, const struct bb_buf *request, struct bb_buf *answer) {
+    struct bb_endpoint endpoint;
+    int fd BB_CLEANUP_FD = -1;
+    char piece[16384];
+    assert_int_equal(bb_endpoint_parse_tcp(address, NULL, &endpoint), BB_OK);
+    assert_int_equal(bb_endpoint_connect(&endpoint, 2000, &fd), BB_OK);
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = SSL_new(context);
+    assert_int_equal(SSL_set_fd(ssl, fd), 1);
+    assert_int_equal(SSL_connect(ssl), 1);
+    assert_true(SSL_write(ssl, request->data, (int)request->len) > 0);
+    int len = SSL_read(ssl, piece, sizeof piece); /* one record, as the server writes it */
+    assert_true(len > 0);
+    assert_int_equal(bb_buf_append(answer, piece, (size_t)len), BB_OK);
+    SSL_free(ssl);
+    SSL_CTX_free(context);
+}
+
+static void make_fresh(struct test_server *server, SSL *ssl, const struct bb_buf *request,
+                       struct bb_buf *document) {
+    static const char label[] = "EXPORTER-Channel-Binding";
+    const struct test_server_plan *plan = &server->plan;
+    struct fresh_request about = {.key = plan->evidence->key, .certificate = plan->certificates[0]};
+    struct bb_buf nonce BB_CLEANUP_BUF = BB_BUF_INIT(64);
+    const char *begin = strstr(bb_buf_str(request), "{\"nonce\":\"");
+    assert_non_null(begin);
+    begin += strlen("{\"nonce\":\"");
+    assert_int_equal(bb_base64_decode(bb_view(begin, strcspn(begin, "\"")), &nonce), BB_OK);
+    about.nonce = bb_buf_view(&nonce);
+    assert_int_equal(SSL_export_keying_material(ssl, about.exporter, sizeof about.exporter, label,
+                                                sizeof label - 1, NULL, 0, 0),
+                     1);
+    evidence_fresh(plan->source, plan->fresh, &about, document);
+    if (server->replayed.len == 0)
+        assert_int_equal(bb_buf_append(&server->replayed, document->data, document->len), BB_OK);
+}
+
+static void write_fresh(struct test_server *server, const struct bb_buf *document, struct bb_buf *answer) {
+    enum fresh_fault fault = server->plan.fresh;
+    struct bb_view body = bb_buf_view(fault == FRESH_REPLAYED ? &server->replayed : document);
+    if (fault == FRESH_GARBAGE)
+        body = bb_view("no document", 11);
+    bool busy = fault == FRESH_BUSY || (fault == FRESH_BUSY_ONCE && server->asked == 1);
+    size_t len = fault == FRESH_HUGE ? 1000000000 : body.len;
+    enum bb_err err = BB_OK;
+    if (busy || fault == FRESH_UNKNOWN_ROUTE)
+        err = bb_buf_printf(answer, "HTTP/1.1 %d No\r\nContent-Length: 16\r\n\r\n{\"error\":\"words\"}",
+                            busy ? 503 : 404);
+    else if (fault == FRESH_NOT_HTTP)
+        err = bb_buf_append_str(answer, "220 hello\r\n\r\n");
+    else if (fault == FRESH_ENDLESS_HEAD)
+        err = bb_buf_printf(answer, "HTTP/1.1 200 OK\r\nX: %09000d", 0);
+    else
+        err = bb_buf_printf(answer, "HTTP/1.1 200 OK\r\nContent-Type: %s\r\n%s: %zu\r\n\r\n",
+                            fault == FRESH_TEXT ? "text/plain" : "application/cbor",
+                            fault == FRESH_CHUNKED ? "Transfer-Encoding" : "Content-Length", len);
+    assert_int_equal(err, BB_OK);
+    if (answer->len > 4 && strstr(bb_buf_str(answer), "200 OK") != NULL)
+        assert_int_equal(bb_buf_append(answer, body.data, body.len), BB_OK);
+    if (fault == FRESH_TALKATIVE)
+        assert_int_equal(bb_buf_append_str(answer, "HTTP/1.1 200 OK\r\n"), BB_OK);
+}
+
+static bool serve_evidence(struct test_server *server, SSL *ssl, const struct bb_buf *request) {
+    struct bb_buf answer BB_CLEANUP_BUF = BB_BUF_INIT(65536);
+    struct bb_buf document BB_CLEANUP_BUF = BB_BUF_INIT(16384);
+    server->asked++;
+    if (server->plan.fresh == FRESH_SILENT)
+        rest(server, 5000);
+    if (server->plan.fresh == FRESH_SILENT || server->plan.fresh == FRESH_HANGS_UP)
+        return false;
+    if (server->plan.relay_to != NULL) {
+        relay(server->plan.relay_to, request, &answer);
+    } else {
+        make_fresh(server, ssl, request, &document);
+        write_fresh(server, &document, &answer);
+    }
+    return SSL_write(ssl, answer.data, (int)answer.len) > 0;
+}
+
+static bool read_request(struct test_server *server, SSL *ssl, struct bb_buf *request) {
     bool continued = false;
-    while (!complete(&request)) {
-        if (!read_piece(server, ssl, &request))
+    while (!complete(request)) {
+        if (!read_piece(ssl, request)) {
+            keep(server, request);
             return false;
-        if (!continued && strstr(bb_buf_str(&request), "Expect: 100-continue") != NULL) {
+        }
+        if (!continued && strstr(bb_buf_str(request), "Expect: 100-continue") != NULL) {
             static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
             continued = SSL_write(ssl, go_on, sizeof go_on - 1) > 0;
         }
     }
+    return true;
+}
+
+static bool serve_request(struct test_server *server, SSL *ssl, unsigned number) {
+    struct bb_buf request BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
+    if (server->plan.never_read && number > 1)
+        rest(server, 5000);
+    if (!read_request(server, ssl, &request))
+        return false;
+    if (asks_for_evidence(&request))
+        return serve_evidence(server, ssl, &request);
+    keep(server, &request);
     server->requests++;
     rest(server, server->plan.delay_ms);
-    if (server->plan.close_after_request || (server->plan.drop_second && number == 2))
+    if (server->plan.close_after_request || (server->plan.drop_second && number == 3))
         return false;
     if (server->plan.endless) {
         answer_endlessly(server, ssl);
@@ -107,15 +208,14 @@ static void serve_connection(struct test_server *server, int fd) {
         server->handshakes++;
         server->resumed += SSL_session_reused(ssl) ? 1 : 0;
         server->group = (int)SSL_get_negotiated_group(ssl);
-        if (server->plan.never_read)
-            rest(server, 5000);
         for (unsigned n = 1; !atomic_load(&server->stopping) && serve_request(server, ssl, n); n++)
             continue;
         (void)SSL_shutdown(ssl);
     } else {
         struct bb_buf unexpected BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
-        while (read_piece(server, ssl, &unexpected))
+        while (read_piece(ssl, &unexpected))
             continue;
+        keep(server, &unexpected);
     }
     SSL_free(ssl);
     ERR_clear_error();
@@ -164,7 +264,8 @@ static SSL_CTX *make_context(const struct test_server_plan *plan) {
 }
 
 void test_server_start(struct test_server *server, const struct test_server_plan *plan) {
-    *server = (struct test_server){.plan = *plan, .listening = -1, .seen = BB_BUF_INIT(SEEN_MAX)};
+    *server = (struct test_server){
+        .plan = *plan, .listening = -1, .seen = BB_BUF_INIT(SEEN_MAX), .replayed = BB_BUF_INIT(16384)};
     pthread_mutex_init(&server->lock, NULL);
     server->context = make_context(plan);
     struct bb_endpoint endpoint;
@@ -175,12 +276,14 @@ void test_server_start(struct test_server *server, const struct test_server_plan
     assert_int_equal(pthread_create(&server->thread, NULL, serve, server), 0);
 }
 
-void test_server_show(struct test_server *server, struct bb_view shown, EVP_PKEY *key) {
+void test_server_show(struct test_server *server, const struct evidence *evidence) {
     struct test_server_plan plan = server->plan;
-    plan.certificates[0] = shown;
-    plan.key = key;
+    plan.certificates[0] = bb_buf_view(&evidence->certificate);
+    plan.key = bb_key_evp(evidence->key);
+    plan.evidence = evidence;
     SSL_CTX *context = make_context(&plan);
     pthread_mutex_lock(&server->lock);
+    server->plan = plan;
     SSL_CTX_free(server->context);
     server->context = context;
     pthread_mutex_unlock(&server->lock);
@@ -195,5 +298,6 @@ void test_server_stop(struct test_server *server) {
 void test_server_done(struct test_server *server) {
     SSL_CTX_free(server->context);
     bb_buf_done(&server->seen);
+    bb_buf_done(&server->replayed);
     pthread_mutex_destroy(&server->lock);
 }

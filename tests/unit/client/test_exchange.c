@@ -54,6 +54,8 @@ struct pair {
 static void pair_start(struct pair *pair, struct test_server_plan plan) {
     plan.certificates[0] = bb_buf_view(&evidence.certificate);
     plan.key = bb_key_evp(evidence.key);
+    plan.source = &source;
+    plan.evidence = &evidence;
     test_server_start(&pair->server, &plan);
     assert_int_equal(bb_connection_new(pair->server.address, policy, &pair->connection), BB_OK);
 }

@@ -106,7 +106,9 @@ static void run(const struct bb_policy *policy, bool good, struct test_server *s
     struct evidence evidence;
     evidence_make(&source, EVIDENCE_GOOD, &evidence);
     test_server_start(server, &(struct test_server_plan){.certificates = {bb_buf_view(&evidence.certificate)},
-                                                         .key = bb_key_evp(evidence.key)});
+                                                         .key = bb_key_evp(evidence.key),
+                                                         .source = &source,
+                                                         .evidence = &evidence});
     enum bb_err err;
     assert_false(attempt(server->address, policy, 1000000, &err)); /* also fills what is allocated once */
     assert_int_equal(err, good ? BB_OK : BB_ERR_PCR_MISMATCH);

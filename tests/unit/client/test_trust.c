@@ -44,7 +44,9 @@ static int tear_down(void **state) {
 
 static struct test_server_plan plan_for(const struct evidence *evidence) {
     return (struct test_server_plan){.certificates = {bb_buf_view(&evidence->certificate)},
-                                     .key = bb_key_evp(evidence->key)};
+                                     .key = bb_key_evp(evidence->key),
+                                     .source = &source,
+                                     .evidence = evidence};
 }
 
 static enum bb_err send_recording(struct bb_connection *connection, struct bb_transcript **transcript) {
@@ -303,11 +305,11 @@ static void every_handshake_is_judged_anew(void **state) {
         bb_transcript_free(transcript);
         assert_int_equal(bb_connection_handshakes(connection), i);
     }
-    test_server_show(&server, bb_buf_view(&old.certificate), bb_key_evp(old.key));
+    test_server_show(&server, &old);
     assert_int_equal(send_recording(connection, &transcript), BB_ERR_DOCUMENT_OLD);
     assert_true(bb_connection_attestation_failed(connection));
     assert_null(bb_connection_document(connection));
-    test_server_show(&server, bb_buf_view(&good.certificate), bb_key_evp(good.key));
+    test_server_show(&server, &good);
     assert_int_equal(send_recording(connection, &transcript), BB_OK);
     bb_transcript_free(transcript);
     bb_connection_free(connection);
