@@ -94,9 +94,11 @@ static enum bb_err start(struct bb_attestation *attestation, struct bb_view user
     if (err != BB_OK)
         return err;
     job->used = true;
-    memcpy(job->user_data, user_data.data, user_data.len);
+    if (user_data.len > 0)
+        memcpy(job->user_data, user_data.data, user_data.len);
     job->user_data_len = user_data.len;
-    memcpy(job->nonce, nonce.data, nonce.len);
+    if (nonce.len > 0)
+        memcpy(job->nonce, nonce.data, nonce.len);
     job->nonce_len = nonce.len;
     *out = job;
     return BB_OK;
