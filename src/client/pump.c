@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
+#include "base/clock.h"
 #include "base/fd.h"
 #include "client/tunnel.h"
 
@@ -23,8 +24,10 @@ struct pump {
     struct flow up, down; /* to the enclave, from it */
     bool moved;           /* in this turn */
     bool tls_wants_out;
-    bool hung_up;    /* nobody reads from fd any more */
-    enum bb_err err; /* of the enclave's end of stream */
+    bool cut;           /* the enclave's stream has ended without close_notify */
+    bool hung_up;       /* nobody holds the other end of fd any more */
+    int64_t hung_up_ms; /* since then */
+    const atomic_bool *stop;
 };
 
 static struct bb_view content(const struct flow *flow) {
@@ -95,7 +98,7 @@ static enum bb_err fill_down(struct pump *pump) {
     case BB_TLS_WAIT_WRITE:
         return BB_OK;
     case BB_TLS_CUT:
-        pump->err = BB_ERR_TRUNCATED;
+        pump->cut = true;
         down->dry = pump->moved = true;
         return BB_OK;
     case BB_TLS_END:
@@ -107,22 +110,29 @@ static enum bb_err fill_down(struct pump *pump) {
     return BB_ERR_CLOSED;
 }
 
+static void hang_up(struct pump *pump) {
+    if (!pump->hung_up)
+        pump->hung_up_ms = bb_clock_monotonic_ms();
+    pump->hung_up = true;
+}
+
+/* What the enclave says when nobody listens is dropped: it must not be kept from reading what is still to be
+ * sent to it. */
 static enum bb_err drain_down(struct pump *pump) {
     struct flow *down = &pump->down;
     while (!is_empty(down)) {
         struct bb_view bytes = content(down);
-        ssize_t len = send(pump->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
-        if (len < 0 && errno == EPIPE) { /* nobody listens, but what was said is still to be sent */
-            down->begin = down->end;
-            down->dry = down->done = pump->moved = true;
-        } else if (len < 0) {
-            return would_block() ? BB_OK : BB_ERR_CLOSED;
-        } else {
+        ssize_t len =
+            pump->hung_up ? (ssize_t)bytes.len : send(pump->fd, bytes.data, bytes.len, MSG_NOSIGNAL);
+        if (len >= 0)
             took(pump, down, (size_t)len);
-        }
+        else if (errno == EPIPE)
+            hang_up(pump);
+        else
+            return would_block() ? BB_OK : BB_ERR_CLOSED;
     }
     if (down->dry && !down->done) {
-        if (pump->err == BB_OK) /* a cut stream must not look like one that has ended */
+        if (!pump->cut) /* a cut stream must not look like one that has ended */
             (void)shutdown(pump->fd, SHUT_WR);
         down->done = pump->moved = true;
     }
@@ -149,20 +159,40 @@ static enum bb_err rest(struct pump *pump) {
         entries[1].events |= POLLIN;
     if (pump->tls_wants_out)
         entries[1].events |= POLLOUT;
-    if (poll(entries, 2, -1) < 0)
+    if (poll(entries, 2, pump->hung_up ? BB_CLIENT_TICK_MS : -1) < 0)
         return errno == EINTR ? BB_OK : BB_ERR_IO;
-    /* Nobody will read what may still come: the end, once all that was written has been sent. poll(2) would
-     * say so for ever. */
-    if ((entries[0].revents & (POLLHUP | POLLERR)) != 0 && entries[0].events == 0)
-        pump->hung_up = true;
-    if (pump->hung_up && pump->up.done)
-        return BB_ERR_CLOSED;
+    if ((entries[0].revents & (POLLHUP | POLLERR)) != 0 && (entries[0].events & POLLIN) == 0)
+        hang_up(pump);
+    /* Without anything asked for, an error would wake us for ever. */
     if ((entries[1].revents & (POLLHUP | POLLERR | POLLNVAL)) != 0 && entries[1].events == 0)
         return BB_ERR_CLOSED;
     return BB_OK;
 }
 
-enum bb_err bb_client_pump(struct bb_tls_link *link, int fd) {
+/* BB_OK: there is more to do. */
+static enum bb_err may_go_on(const struct pump *pump) {
+    if (pump->cut && pump->down.done)
+        return BB_ERR_TRUNCATED; /* such a peer takes nothing either */
+    if (!pump->hung_up)
+        return BB_OK;
+    bool late = bb_clock_monotonic_ms() - pump->hung_up_ms > BB_CLIENT_FLUSH_MS;
+    bool stopped = pump->stop != NULL && atomic_load(pump->stop) && !pump->moved;
+    return pump->up.done || late || stopped ? BB_ERR_CLOSED : BB_OK;
+}
+
+static enum bb_err run(struct pump *pump) {
+    enum bb_err err = BB_OK;
+    while (err == BB_OK && !(pump->up.done && pump->down.done)) {
+        err = turn(pump);
+        if (err == BB_OK)
+            err = may_go_on(pump);
+        if (err == BB_OK && !pump->moved)
+            err = rest(pump);
+    }
+    return err;
+}
+
+enum bb_err bb_client_pump(struct bb_tls_link *link, int fd, const atomic_bool *stop) {
     enum bb_err err = bb_fd_set_nonblocking(fd);
     if (err != BB_OK)
         return err;
@@ -171,18 +201,11 @@ enum bb_err bb_client_pump(struct bb_tls_link *link, int fd) {
         return BB_ERR_NO_MEMORY;
     pump->link = link;
     pump->fd = fd;
-    pump->err = BB_OK;
-    pump->tls_wants_out = pump->hung_up = false;
+    pump->stop = stop;
+    pump->tls_wants_out = pump->cut = pump->hung_up = false;
     pump->up.begin = pump->up.end = pump->down.begin = pump->down.end = 0;
     pump->up.dry = pump->up.done = pump->down.dry = pump->down.done = false;
-    while (err == BB_OK && !(pump->up.done && pump->down.done)) {
-        err = turn(pump);
-        if (err == BB_OK && !pump->moved)
-            err = rest(pump);
-        /* A peer that has ended its stream without a word takes nothing either. */
-        if (err == BB_OK && pump->err != BB_OK && pump->down.done)
-            err = pump->err;
-    }
+    err = run(pump);
     bb_wipe(pump, sizeof *pump);
     free(pump);
     return err;

@@ -44,6 +44,7 @@ void bb_tunnel_free(struct bb_tunnel *tunnel) {
     if (tunnel == NULL)
         return;
     if (tunnel->has_thread) {
+        atomic_store(&tunnel->stop, true);
         (void)shutdown(tunnel->inner, SHUT_RDWR); /* the pump sees both directions end */
         (void)pthread_join(tunnel->thread, NULL);
     }
@@ -93,7 +94,7 @@ enum bb_err bb_tunnel_connect(struct bb_tunnel *tunnel) {
 
 static void *carry(void *pointer) {
     struct bb_tunnel *tunnel = pointer;
-    enum bb_err err = bb_client_pump(tunnel->link, tunnel->inner);
+    enum bb_err err = bb_client_pump(tunnel->link, tunnel->inner, &tunnel->stop);
     atomic_store(&tunnel->end, (int)err);
     bb_tls_link_free(tunnel->link);
     tunnel->link = NULL;
@@ -132,7 +133,7 @@ enum bb_err bb_tunnel_run(struct bb_tunnel *tunnel, int fd) {
     if (err != BB_OK)
         return err;
     tunnel->state = BB_TUNNEL_USED;
-    err = bb_client_pump(tunnel->link, fd);
+    err = bb_client_pump(tunnel->link, fd, NULL);
     atomic_store(&tunnel->end, (int)err);
     bb_tls_link_free(tunnel->link);
     tunnel->link = NULL;

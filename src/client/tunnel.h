@@ -56,7 +56,8 @@ struct bb_tunnel {
     int inner; /* the library's end of the socket pair */
     bool has_thread;
     pthread_t thread;
-    atomic_int end; /* enum bb_err */
+    atomic_int end;   /* enum bb_err */
+    atomic_bool stop; /* the tunnel is being freed */
 };
 
 /* outcome.c: records a failure with its sentence (printf form; unprintable characters are replaced) and
@@ -88,7 +89,12 @@ BB_MUST_USE enum bb_err bb_client_wait(struct bb_tunnel *tunnel, enum bb_tls_io 
 /* fresh.c: asks for fresh evidence on the link and judges it. */
 BB_MUST_USE enum bb_err bb_client_freshen(struct bb_tunnel *tunnel);
 
-/* pump.c: carries bytes between fd and the link until both directions have ended. */
-BB_MUST_USE enum bb_err bb_client_pump(struct bb_tls_link *link, int fd);
+/*
+ * pump.c: carries bytes between fd and the link until both directions have ended. Once nobody holds the other
+ * end of fd, only what was written to it is still sent, for BB_CLIENT_FLUSH_MS at most, or until it gets
+ * stuck when *stop is set (NULL: never).
+ */
+#define BB_CLIENT_FLUSH_MS 30000
+BB_MUST_USE enum bb_err bb_client_pump(struct bb_tls_link *link, int fd, const atomic_bool *stop);
 
 #endif

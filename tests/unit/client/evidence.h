@@ -38,7 +38,7 @@ enum fresh_fault {
     FRESH_GARBAGE,      /* no document */
     FRESH_TEXT,         /* not application/cbor */
     FRESH_TALKATIVE,    /* bytes behind the answer */
-    FRESH_HUGE,         /* announces a gigabyte */
+    FRESH_HUGE,         /* announces half a gigabyte */
     FRESH_CHUNKED,      /* no length */
     FRESH_ENDLESS_HEAD,
     FRESH_NOT_HTTP,

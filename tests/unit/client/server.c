@@ -121,10 +121,10 @@ static void write_fresh(struct test_server *server, const struct bb_buf *documen
     if (fault == FRESH_GARBAGE)
         body = bb_view("no document", 11);
     bool busy = fault == FRESH_BUSY || (fault == FRESH_BUSY_ONCE && server->asked == 1);
-    size_t len = fault == FRESH_HUGE ? 1000000000 : body.len;
+    size_t len = fault == FRESH_HUGE ? 500000000 : body.len;
     enum bb_err err = BB_OK;
     if (busy || fault == FRESH_UNKNOWN_ROUTE)
-        err = bb_buf_printf(answer, "HTTP/1.1 %d No\r\nContent-Length: 16\r\n\r\n{\"error\":\"words\"}",
+        err = bb_buf_printf(answer, "HTTP/1.1 %d No\r\nContent-Length: 17\r\n\r\n{\"error\":\"words\"}",
                             busy ? 503 : 404);
     else if (fault == FRESH_NOT_HTTP)
         err = bb_buf_append_str(answer, "220 hello\r\n\r\n");
@@ -146,7 +146,7 @@ static bool serve_evidence(struct test_server *server, SSL *ssl, const struct bb
     struct bb_buf document BB_CLEANUP_BUF = BB_BUF_INIT(16384);
     server->asked++;
     if (server->plan.fresh == FRESH_SILENT)
-        rest(server, 5000);
+        rest(server, 700);
     if (server->plan.fresh == FRESH_SILENT || server->plan.fresh == FRESH_HANGS_UP)
         return false;
     if (server->plan.relay_to != NULL) {
@@ -155,7 +155,7 @@ static bool serve_evidence(struct test_server *server, SSL *ssl, const struct bb
         make_fresh(server, ssl, request, &document);
         write_fresh(server, &document, &answer);
     }
-    return SSL_write(ssl, answer.data, (int)answer.len) > 0;
+    return SSL_write(ssl, answer.data, (int)answer.len) > 0 && !server->plan.leaves;
 }
 
 static bool read_request(struct test_server *server, SSL *ssl, struct bb_buf *request) {
@@ -194,6 +194,16 @@ static bool serve_request(struct test_server *server, SSL *ssl, unsigned number)
     return SSL_write(ssl, answer, (int)strlen(answer)) > 0 && !server->plan.close_after_answer;
 }
 
+static void echo(struct test_server *server, SSL *ssl) {
+    char piece[16384];
+    for (;;) {
+        int len = SSL_read(ssl, piece, sizeof piece);
+        if (len <= 0 || SSL_write(ssl, piece, len) != len)
+            return;
+        server->echoed += (size_t)len;
+    }
+}
+
 /* A client that said no still sends an alert; reading to the end shows whether it sent anything else. */
 static void serve_connection(struct test_server *server, int fd) {
     struct timeval patience = {.tv_sec = 5};
@@ -209,8 +219,12 @@ static void serve_connection(struct test_server *server, int fd) {
         server->resumed += SSL_session_reused(ssl) ? 1 : 0;
         server->group = (int)SSL_get_negotiated_group(ssl);
         for (unsigned n = 1; !atomic_load(&server->stopping) && serve_request(server, ssl, n); n++)
-            continue;
-        (void)SSL_shutdown(ssl);
+            if (server->plan.echo) {
+                echo(server, ssl);
+                break;
+            }
+        if (!server->plan.cut)
+            (void)SSL_shutdown(ssl);
     } else {
         struct bb_buf unexpected BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
         while (read_piece(ssl, &unexpected))

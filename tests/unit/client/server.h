@@ -31,6 +31,9 @@ struct test_server_plan {
                            evidence */
     bool endless;       /* answers with a text that never ends */
     int delay_ms;       /* before the answer */
+    bool echo;          /* after the first request, gives back every byte up to the client's end of stream */
+    bool cut;           /* ends without close_notify */
+    bool leaves;        /* after the fresh evidence */
     bool never_read;    /* after the first request */
     const char *answer; /* what follows each request, with its status line; NULL: 200 and {"text":"good"} */
 };
@@ -49,6 +52,7 @@ struct test_server {
     struct bb_buf replayed; /* the first fresh evidence */
     unsigned accepted, handshakes, requests, resumed;
     unsigned asked; /* requests for fresh evidence */
+    size_t echoed;  /* bytes */
     int group;      /* of the latest handshake, as SSL_get_negotiated_group() names it */
 };
 
