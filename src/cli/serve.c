@@ -61,7 +61,7 @@ static bool is_stale_socket(const struct bb_endpoint *where) {
            bb_endpoint_connect(where, CONNECT_PROBE_MS, &fd) == BB_ERR_CONNECT;
 }
 
-static enum bb_err listen_privately(const struct bb_endpoint *where, int *fd) {
+enum bb_err bb_cli_listen_privately(const struct bb_endpoint *where, int *fd) {
     if (is_stale_socket(where))
         unlink(where->host);
     mode_t before = umask(077);
@@ -127,7 +127,7 @@ int bb_cli_serve(const struct bb_cli_service *service, const struct bb_endpoint 
         return serve_connection(service, where->fd);
     }
     int listener BB_CLEANUP_FD = -1;
-    if (listen_privately(where, &listener) != BB_OK) {
+    if (bb_cli_listen_privately(where, &listener) != BB_OK) {
         fprintf(stderr, "blindbox %s: cannot listen on unix:%s: %s\n", service->verb, where->host,
                 strerror(errno));
         return BB_CLI_FAILED;

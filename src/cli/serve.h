@@ -22,6 +22,10 @@ struct bb_cli_service {
 BB_MUST_USE enum bb_err bb_cli_serve_where(const char *verb, const char *connection, const char *listen,
                                            struct bb_endpoint *out);
 
+/* Listens on a Unix socket that only this user may reach; a file that nobody listens on any more is replaced.
+ * BB_ERR_IO, errno set. */
+BB_MUST_USE enum bb_err bb_cli_listen_privately(const struct bb_endpoint *where, int *fd);
+
 /*
  * Serves until the inherited connection ends, or for ever on a Unix socket; SIGTERM and SIGINT end the
  * process with status 0 and remove the socket's name. Returns an exit status (enum bb_cli_exit); what went

@@ -21,6 +21,7 @@ enum bb_cli_exit {
     X(attest, "attest", "check what an enclave runs, and send it nothing")                                   \
     X(verify, "verify", "judge an attestation document in a file, and talk to nobody")                       \
     X(transcribe, "transcribe", "turn recordings into text, in an enclave that was checked first")           \
+    X(connect, "connect", "let programs on this machine talk to an enclave, checked first")                  \
     X(nsm_emulator, "nsm-emulator", "play the hypervisor's security module for an enclave here (SIMULATED)") \
     X(store, "store", "hand out model weights to an enclave by their SHA-256")
 
