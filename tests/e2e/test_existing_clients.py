@@ -6,6 +6,7 @@ all true, except that the TLS connection ends in the wrong place.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -19,7 +20,7 @@ import httpx
 import openai
 import pytest
 import requests
-from support import Enclave, sample, says_the_same
+from support import PROGRAM, Enclave, sample, says_the_same
 
 CLIENTS = Path(__file__).parent / "clients"
 sys.path.insert(0, str(CLIENTS))
@@ -213,4 +214,87 @@ def test_openai_for_node(enclave: Enclave, certificate: str, relay: Relay) -> No
     for address, trusted in ((relay.address, certificate), (f"localhost:{enclave.port}", None)):
         done = node(f"https://{address}/v1", trusted)
         assert done.returncode == 1 and b"APIConnectionError" in done.stderr, done.stderr
+    assert relay.seen == b""
+
+
+# The same programs, unmodified and with no certificate to pin, through `blindbox connect`
+
+
+@contextlib.contextmanager
+def connect(enclave: Enclave, address: str) -> Iterator[str]:
+    """`blindbox connect` to that address, with the enclave's root and measurements; yields where it listens."""
+    process = subprocess.Popen(
+        [PROGRAM, "connect", address, "--listen", "127.0.0.1:0", "--root", enclave.info["root"], "--measurements",
+         enclave.info["measurements"]],
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        line = next((line for line in process.stdout if line.startswith("listening on http://")), "")
+        yield line.split()[2]
+    finally:
+        process.terminate()
+        assert process.wait(20) == 0
+
+
+@pytest.fixture(scope="module")
+def proxy(enclave: Enclave) -> Iterator[str]:
+    """The URL of a proxy to the enclave."""
+    with connect(enclave, enclave.info["address"]) as url:
+        yield url
+
+
+@pytest.fixture
+def fooled(enclave: Enclave, relay: Relay) -> Iterator[str]:
+    """The URL of a proxy whose way to the enclave leads through the man in the middle."""
+    with connect(enclave, f"127.0.0.1:{relay.port}") as url:
+        yield url
+
+
+def plain_curl(url: str) -> subprocess.CompletedProcess:
+    return subprocess.run(
+        ["curl", "-sS", "--max-time", "60", "--fail-with-body", "-F", f"audio=@{sample()}", f"{url}/whisper/predict"],
+        capture_output=True, check=False, timeout=90,
+    )  # fmt: skip
+
+
+def plain_openai(url: str) -> str:
+    sdk = openai.OpenAI(api_key="unused", base_url=f"{url}/v1", max_retries=0, timeout=60)
+    with sample().open("rb") as audio:
+        return sdk.audio.transcriptions.create(model="whisper-1", file=audio).text
+
+
+def test_curl_through_connect(proxy: str, fooled: str, relay: Relay) -> None:
+    done = plain_curl(proxy)
+    assert done.returncode == 0 and says_the_same(REFERENCE, json.loads(done.stdout)), done
+    done = plain_curl(fooled)
+    assert done.returncode == 22 and b"502" in done.stderr and b"ttestation" in done.stdout, done
+    assert relay.seen == b""
+
+
+def test_requests_through_connect(proxy: str, fooled: str, relay: Relay) -> None:
+    with sample().open("rb") as audio:
+        answer = requests.post(f"{proxy}/whisper/predict", files={"audio": audio}, timeout=60)
+    assert says_the_same(REFERENCE, answer.json())
+    with sample().open("rb") as audio:
+        assert requests.post(f"{fooled}/whisper/predict", files={"audio": audio}, timeout=60).status_code == 502
+    assert relay.seen == b""
+
+
+def test_openai_for_python_through_connect(proxy: str, fooled: str, relay: Relay) -> None:
+    assert says_the_same(REFERENCE, plain_openai(proxy))
+    with pytest.raises(openai.InternalServerError) as caught:
+        plain_openai(fooled)
+    assert caught.value.status_code == 502 and "ttestation" in str(caught.value)
+    assert relay.seen == b""
+
+
+def test_openai_for_node_through_connect(proxy: str, fooled: str, relay: Relay) -> None:
+    done = node(f"{proxy}/v1", None)
+    assert done.returncode == 0, done.stderr
+    answer = json.loads(done.stdout)
+    assert says_the_same(REFERENCE, answer["text"])
+    assert answer["models"] == ["demo-speech"]
+    assert answer["refusal"] == {"name": "NotFoundError", "status": 404, "code": "model_not_found"}
+    done = node(f"{fooled}/v1", None)
+    assert done.returncode == 1 and b"502" in done.stderr, done.stderr
     assert relay.seen == b""
