@@ -6,10 +6,11 @@
 # unit       every cmocka program (tests/unit)
 # asan       the same programs, built with the address and undefined-behaviour sanitizers
 # tools      the tests of the scripts in tools/
+# python     the Python package, installed from a wheel (python/tests)
 # e2e        enclaves as a user starts them, with real clients (tests/e2e)
 # e2e-asan   the same against the sanitizer build
 #
-# Without a stage: unit, asan, tools, e2e. Prints each case and its result; the last line is `N passed, N failed`
+# Without a stage: unit, asan, tools, python, e2e. Prints each case and its result; the last line is `N passed, N failed`
 # (skipped cases are printed as `skipped: …` and counted in neither). Exit status 1 when a case failed or none ran.
 # Stops every process that the tests started, also when interrupted.
 set -euo pipefail
@@ -94,13 +95,14 @@ run_stage() {
     unit) build build && run_unit unit build ;;
     asan) build build-asan "${sanitizers[@]}" && run_unit asan build-asan ;;
     tools) start_job "$buildroot/make-root" && wait_job && run_pytest tools build tools/tests ;;
+    python) build build && run_pytest python build python/tests ;;
     e2e) build build && run_pytest e2e build tests/e2e ;;
     e2e-asan) build build-asan "${sanitizers[@]}" && run_pytest e2e-asan build-asan tests/e2e ;;
-    *) echo "no such stage: $1 (unit, asan, tools, e2e, e2e-asan)" >&2 && exit 2 ;;
+    *) echo "no such stage: $1 (unit, asan, tools, python, e2e, e2e-asan)" >&2 && exit 2 ;;
     esac
 }
 
-[ $# -gt 0 ] || set -- unit asan tools e2e
+[ $# -gt 0 ] || set -- unit asan tools python e2e
 for name in "$@"; do
     run_stage "$name" || true
 done
