@@ -34,6 +34,7 @@ enum bb_err bb_connection_new(const char *address, const struct bb_policy *polic
     if (made == NULL)
         return BB_ERR_NO_MEMORY;
     made->policy = policy;
+    made->meeting.listener = -1;
     made->fresh = true;
     made->connect_timeout_ms = BB_CONNECT_TIMEOUT_MS_DEFAULT;
     made->request_timeout_ms = BB_REQUEST_TIMEOUT_MS_DEFAULT;
@@ -52,6 +53,7 @@ void bb_connection_free(struct bb_connection *connection) {
     if (connection == NULL)
         return;
     curl_easy_cleanup(connection->curl);
+    bb_meeting_cancel(&connection->meeting);
     curl_slist_free_all(connection->nowhere);
     bb_tunnel_free(connection->tunnel);
     bb_buf_done(&connection->answer);
@@ -77,6 +79,7 @@ void bb_client_begin(struct bb_connection *connection) {
     connection->patience = (struct bb_client_patience){0};
     connection->begun_ms = bb_clock_monotonic_ms();
     connection->refused = false;
+    bb_meeting_cancel(&connection->meeting);
     connection->http_status = 0;
     connection->read_failed = false;
     bb_buf_done(&connection->answer);

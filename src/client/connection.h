@@ -6,6 +6,7 @@
 
 #include "base/bytes.h"
 #include "client/curl.h"
+#include "client/meeting.h"
 #include "client/tunnel.h"
 
 #define BB_CLIENT_KEPT_SECONDS                                                                               \
@@ -21,6 +22,7 @@ struct bb_connection {
     struct curl_slist *nowhere; /* CURLOPT_CONNECT_TO: libcurl resolves and connects nothing itself */
     struct bb_tunnel *tunnel;   /* the latest one, good or bad; NULL: none yet */
     unsigned handshakes;
+    struct bb_meeting meeting;
 
     /* The latest call. */
     struct bb_client_outcome outcome;

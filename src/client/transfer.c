@@ -3,21 +3,52 @@
  * wants a connection, a tunnel is made and judged, and if that fails there is no socket to write to. Answers
  * are bounded, libcurl's results said in our words.
  */
+#include <netinet/in.h>
+#include <string.h>
+#include <sys/socket.h>
+
 #include "base/clock.h"
+#include "base/fd.h"
 #include "client/connection.h"
+
+/* A judged tunnel that nobody uses yet; the outcome says why there is none. */
+static enum bb_err make_tunnel(struct bb_connection *connection) {
+    if (connection->tunnel != NULL && bb_tunnel_is_ready(connection->tunnel))
+        return BB_OK;
+    int64_t left_ms = connection->begun_ms + connection->request_timeout_ms - bb_clock_monotonic_ms();
+    int64_t timeout_ms = left_ms < connection->connect_timeout_ms ? left_ms : connection->connect_timeout_ms;
+    return bb_client_renew(connection, timeout_ms > 0 ? timeout_ms : 1);
+}
+
+static enum bb_err fail_plainly(struct bb_connection *connection, enum bb_err err) {
+    return bb_client_fail(&connection->outcome, err, "%s: %s", connection->address, bb_err_sentence(err));
+}
+
+/* For libcurl 7.88: an unconnected socket, and the address where it will meet the tunnel. */
+static enum bb_err arrange_meeting(struct bb_connection *connection, struct curl_sockaddr *address, int *fd) {
+    struct sockaddr_in where;
+    enum bb_err err = bb_meeting_arrange(&connection->meeting, &where, fd);
+    if (err != BB_OK)
+        return fail_plainly(connection, err);
+    address->family = AF_INET;
+    address->socktype = SOCK_STREAM;
+    address->protocol = IPPROTO_TCP;
+    address->addrlen = sizeof where;
+    memcpy(&address->addr, &where, sizeof where);
+    return BB_OK;
+}
 
 /* CURLOPT_OPENSOCKETFUNCTION. */
 static curl_socket_t open_tunnel(void *pointer, curlsocktype purpose, struct curl_sockaddr *address) {
-    (void)purpose, (void)address;
+    (void)purpose;
     struct bb_connection *connection = pointer;
     int fd = -1;
     if (connection->refused)
         return CURL_SOCKET_BAD;
-    bool ready = connection->tunnel != NULL && bb_tunnel_is_ready(connection->tunnel);
-    int64_t left_ms = connection->begun_ms + connection->request_timeout_ms - bb_clock_monotonic_ms();
-    int64_t timeout_ms = left_ms < connection->connect_timeout_ms ? left_ms : connection->connect_timeout_ms;
-    enum bb_err err = ready ? BB_OK : bb_client_renew(connection, timeout_ms > 0 ? timeout_ms : 1);
-    if (err == BB_OK) {
+    enum bb_err err = make_tunnel(connection);
+    if (err == BB_OK && bb_meeting_is_needed()) {
+        err = arrange_meeting(connection, address, &fd);
+    } else if (err == BB_OK) {
         err = bb_tunnel_open(connection->tunnel, &fd);
         connection->outcome = connection->tunnel->outcome;
     }
@@ -28,7 +59,26 @@ static curl_socket_t open_tunnel(void *pointer, curlsocktype purpose, struct cur
 /* CURLOPT_SOCKOPTFUNCTION. */
 static int is_connected(void *pointer, curl_socket_t fd, curlsocktype purpose) {
     (void)pointer, (void)fd, (void)purpose;
-    return CURL_SOCKOPT_ALREADY_CONNECTED;
+    return bb_meeting_is_needed() ? CURL_SOCKOPT_OK : CURL_SOCKOPT_ALREADY_CONNECTED;
+}
+
+/* CURLOPT_PREREQFUNCTION: before each request. Joins the tunnel and the socket that libcurl has connected. */
+static int before_request(void *pointer, char *ip, char *local_ip, int port, int local_port) {
+    (void)ip, (void)local_ip, (void)port, (void)local_port;
+    struct bb_connection *connection = pointer;
+    int inner BB_CLEANUP_FD = -1;
+    if (connection->meeting.listener < 0)
+        return CURL_PREREQFUNC_OK;
+    enum bb_err err = bb_meeting_hold(&connection->meeting, &inner);
+    if (err == BB_OK)
+        err = bb_tunnel_attach(connection->tunnel, inner);
+    if (err == BB_OK) {
+        (void)bb_fd_take(&inner);
+        return CURL_PREREQFUNC_OK;
+    }
+    connection->refused = true;
+    (void)fail_plainly(connection, err);
+    return CURL_PREREQFUNC_ABORT;
 }
 
 static size_t receive(char *data, size_t size, size_t count, void *pointer) {
@@ -43,6 +93,8 @@ static CURLcode set_callbacks(CURL *curl) {
     if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_SOCKOPTFUNCTION, is_connected);
     if (code == CURLE_OK)
+        code = curl_easy_setopt(curl, CURLOPT_PREREQFUNCTION, before_request);
+    if (code == CURLE_OK)
         code = curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, receive);
     return code;
 }
@@ -56,6 +108,7 @@ static CURLcode set_variables(struct bb_connection *connection, const char *url)
         {CURLOPT_ERRORBUFFER, connection->curl_text},
         {CURLOPT_CONNECT_TO, connection->nowhere},
         {CURLOPT_OPENSOCKETDATA, connection},
+        {CURLOPT_PREREQDATA, connection},
         {CURLOPT_WRITEDATA, connection},
     };
     /* A tunnel that bb_connection_attest() has just made is better than the one that libcurl keeps. */
@@ -74,10 +127,6 @@ static CURLcode set_variables(struct bb_connection *connection, const char *url)
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers && code == CURLE_OK; i++)
         code = curl_easy_setopt(connection->curl, numbers[i].option, numbers[i].value);
     return code;
-}
-
-static enum bb_err fail_plainly(struct bb_connection *connection, enum bb_err err) {
-    return bb_client_fail(&connection->outcome, err, "%s: %s", connection->address, bb_err_sentence(err));
 }
 
 enum bb_err bb_client_prepare(struct bb_connection *connection, const char *path) {

@@ -112,6 +112,17 @@ static bool start_thread(struct bb_tunnel *tunnel) {
     return tunnel->has_thread;
 }
 
+enum bb_err bb_tunnel_attach(struct bb_tunnel *tunnel, int inner) {
+    if (tunnel->state != BB_TUNNEL_READY)
+        return bb_tunnel_fail(tunnel, BB_ERR_ARGUMENT);
+    tunnel->state = BB_TUNNEL_USED;
+    tunnel->inner = inner;
+    if (start_thread(tunnel))
+        return BB_OK;
+    tunnel->inner = -1;
+    return bb_tunnel_fail(tunnel, BB_ERR_NO_MEMORY);
+}
+
 enum bb_err bb_tunnel_open(struct bb_tunnel *tunnel, int *fd) {
     int pair[2];
     enum bb_err err = bb_tunnel_connect(tunnel);
@@ -119,11 +130,12 @@ enum bb_err bb_tunnel_open(struct bb_tunnel *tunnel, int *fd) {
         return err;
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0)
         return bb_tunnel_fail(tunnel, BB_ERR_IO);
+    int inner BB_CLEANUP_FD = pair[0];
     int outer BB_CLEANUP_FD = pair[1];
-    tunnel->inner = pair[0];
-    tunnel->state = BB_TUNNEL_USED;
-    if (!start_thread(tunnel))
-        return bb_tunnel_fail(tunnel, BB_ERR_NO_MEMORY);
+    err = bb_tunnel_attach(tunnel, inner);
+    if (err != BB_OK)
+        return err;
+    (void)bb_fd_take(&inner);
     *fd = bb_fd_take(&outer);
     return BB_OK;
 }

@@ -60,6 +60,10 @@ struct bb_tunnel {
     atomic_bool stop; /* the tunnel is being freed */
 };
 
+/* tunnel.c: starts carrying the bytes of a connected tunnel; inner is the library's end of a stream, and the
+ * tunnel's on success. */
+BB_MUST_USE enum bb_err bb_tunnel_attach(struct bb_tunnel *tunnel, int inner);
+
 /* outcome.c: records a failure with its sentence (printf form; unprintable characters are replaced) and
  * returns err. */
 enum bb_err bb_client_fail(struct bb_client_outcome *outcome, enum bb_err err, const char *format, ...)
