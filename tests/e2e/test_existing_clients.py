@@ -6,7 +6,9 @@ all true, except that the TLS connection ends in the wrong place.
 
 from __future__ import annotations
 
+import base64
 import contextlib
+import hashlib
 import json
 import os
 import shutil
@@ -20,7 +22,9 @@ import httpx
 import openai
 import pytest
 import requests
-from support import PROGRAM, Enclave, sample, says_the_same
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from support import PROGRAM, Enclave, sample, says_the_same, wait_until
 
 CLIENTS = Path(__file__).parent / "clients"
 sys.path.insert(0, str(CLIENTS))
@@ -138,9 +142,10 @@ def test_nitriding_client_does_not_talk_to_a_man_in_the_middle(enclave: Enclave,
 
 
 def curl(certificate: str, address: str) -> subprocess.CompletedProcess:
+    """With that certificate alone: Debian's curl also trusts the system's authorities unless --capath is given."""
     return subprocess.run(
-        ["curl", "-sS", "--max-time", "60", "--cacert", certificate, "-F", f"audio=@{sample()}",
-         f"https://{address}/whisper/predict"],
+        ["curl", "-sS", "--max-time", "60", "--cacert", certificate, "--capath", "/dev/null",
+         "-F", f"audio=@{sample()}", f"https://{address}/whisper/predict"],
         capture_output=True, check=False, timeout=90,
     )  # fmt: skip
 
@@ -150,6 +155,27 @@ def test_curl(enclave: Enclave, certificate: str, relay: Relay) -> None:
     assert done.returncode == 0 and says_the_same(REFERENCE, json.loads(done.stdout))
     assert curl(certificate, relay.address).returncode == 60  # CURLE_PEER_FAILED_VERIFICATION
     assert relay.seen == b""
+
+
+def test_a_pinned_key_outlives_renewals_and_a_pinned_certificate_does_not(start, relay: Relay) -> None:
+    """curl -k --pinnedpubkey compares the key in the handshake, and nothing else about the certificate."""
+    short_lived: Enclave = start("--set", "evidence.renew_seconds=2")
+    saved = short_lived.certificate()
+    pem = Path(saved).read_bytes()
+    key = x509.load_pem_x509_certificate(pem).public_key()
+    spki = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    pin = "sha256//" + base64.b64encode(hashlib.sha256(spki).digest()).decode()
+    first = short_lived.get("/enclave/cert").body
+    wait_until(lambda: short_lived.get("/enclave/cert").body != first, 20, "a renewed certificate")
+
+    def pinned(port: int) -> int:
+        command = ["curl", "-sSk", "--max-time", "60", "--pinnedpubkey", pin, f"https://localhost:{port}/healthz"]
+        return subprocess.run(command, capture_output=True, check=False, timeout=90).returncode
+
+    assert pinned(short_lived.port) == 0
+    assert pinned(relay.port) == 90  # CURLE_SSL_PINNEDPUBKEYNOTMATCH
+    assert relay.seen == b""
+    assert curl(str(saved), f"localhost:{short_lived.port}").returncode == 60
 
 
 def test_requests(enclave: Enclave, certificate: str, relay: Relay) -> None:
