@@ -185,7 +185,13 @@ class _Watch:
             return False
 
 
-@ffi.def_extern(error=False)  # type: ignore[untyped-decorator,unused-ignore]
+def _keep(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Ctrl-C may come between the library's call and _Watch.call()."""
+    if trace is not None and "context" in trace.tb_frame.f_locals:
+        ffi.from_handle(trace.tb_frame.f_locals["context"]).error = error
+
+
+@ffi.def_extern(error=False, onerror=_keep)  # type: ignore[untyped-decorator,unused-ignore]
 def bb_python_progress(context: Any, sent: int, total: int) -> bool:
     """See _Watch."""
     return ffi.from_handle(context).call(sent, total)  # type: ignore[no-any-return]

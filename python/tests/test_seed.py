@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 import warnings
+import wave
 from pathlib import Path
 
 import blindbox
@@ -96,6 +99,32 @@ def test_ending_a_request(enclave: Enclave) -> None:
             client.transcribe(sample(), progress=lambda sent, total: False)
         assert caught.value.code == "BB_ERR_CANCELLED"
         assert says_the_same(REFERENCE, client.transcribe(sample()))
+
+
+def test_ctrl_c(enclave: Enclave) -> None:
+    """SIGINT ends a running request within about a second, and the connection can be used again."""
+    with sample().open("rb") as file:
+        recording = file.read()
+    with connect(enclave) as client:
+        timer = threading.Timer(0.3, signal.raise_signal, (signal.SIGINT,))
+        timer.start()
+        started = time.monotonic()
+        with pytest.raises(KeyboardInterrupt):
+            client.transcribe(longer(recording, 20))
+        assert time.monotonic() - started < 5
+        timer.join()
+        assert says_the_same(REFERENCE, client.transcribe(recording))
+
+
+def longer(recording: bytes, times: int) -> bytes:
+    """A WAV file whose samples are repeated."""
+    with wave.open(io.BytesIO(recording)) as source:
+        parameters, samples = source.getparams(), source.readframes(source.getnframes())
+    made = io.BytesIO()
+    with wave.open(made, "wb") as sink:
+        sink.setparams(parameters)
+        sink.writeframes(samples * times)
+    return made.getvalue()
 
 
 def test_one_connection_and_several_threads(enclave: Enclave) -> None:
