@@ -10,6 +10,7 @@ exceptions.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import select
 import socket
@@ -96,11 +97,16 @@ def _is_readable(sock: socket.socket) -> bool:
     return bool(poll.poll(0))
 
 
+def _base(core: ModuleType, name: str) -> Any:
+    """A base class of httpcore; before 0.17 it was elsewhere."""
+    return getattr(core if hasattr(core, name) else importlib.import_module(f"{core.__name__}.backends.base"), name)
+
+
 @cache
 def sync_transport(http: ModuleType, core: ModuleType) -> type:
     """The blocking transport class for httpx and httpcore, or their successors."""
 
-    class Stream(core.NetworkStream):  # type: ignore[name-defined,misc]
+    class Stream(_base(core, "NetworkStream")):  # type: ignore[misc]
         def __init__(self, sock: TunnelSocket) -> None:
             self._sock = sock
 
@@ -129,7 +135,7 @@ def sync_transport(http: ModuleType, core: ModuleType) -> type:
         def get_extra_info(self, info: str) -> Any:
             return _extra_info(self._sock, info)
 
-    class Backend(core.NetworkBackend):  # type: ignore[name-defined,misc]
+    class Backend(_base(core, "NetworkBackend")):  # type: ignore[misc]
         def __init__(self, dialer: Dialer) -> None:
             self._dialer = dialer
 
@@ -182,7 +188,7 @@ def async_transport(http: ModuleType, core: ModuleType) -> type:
     known = inspect.signature(anyio.to_thread.run_sync).parameters
     abandon: Any = {"abandon_on_cancel" if "abandon_on_cancel" in known else "cancellable": True}
 
-    class Stream(core.AsyncNetworkStream):  # type: ignore[name-defined,misc]
+    class Stream(_base(core, "AsyncNetworkStream")):  # type: ignore[misc]
         def __init__(self, sock: TunnelSocket) -> None:
             self._sock = sock
             sock.setblocking(False)
@@ -224,7 +230,7 @@ def async_transport(http: ModuleType, core: ModuleType) -> type:
         def get_extra_info(self, info: str) -> Any:
             return _extra_info(self._sock, info)
 
-    class Backend(core.AsyncNetworkBackend):  # type: ignore[name-defined,misc]
+    class Backend(_base(core, "AsyncNetworkBackend")):  # type: ignore[misc]
         def __init__(self, dialer: Dialer) -> None:
             self._dialer = dialer
 

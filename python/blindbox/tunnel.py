@@ -20,8 +20,8 @@ from .policy import Policy
 class TunnelSocket(socket.socket):
     """A connected stream socket (AF_UNIX) into an enclave that satisfied the policy when it was opened.
 
-    Closing it ends the connection. `address` is "HOST:PORT" as used, `document` the one of the handshake, and `report` says
-    what was checked, of the handshake and of the fresh evidence for this connection.
+    Closing it ends the connection. `address` is "HOST:PORT" as used, `document` the one of the handshake, and `report`
+    says what was checked, of the handshake and of the fresh evidence for this connection.
     """
 
     address: str
