@@ -1,6 +1,6 @@
 /*
- * `blindbox attest`: connects to an enclave, prints everything that was checked about it, and sends it
- * nothing. Saves the certificate or the document only after every check has passed.
+ * `blindbox attest`: connects to an enclave, prints everything that was checked about it and its fresh
+ * evidence, and does nothing else. Saves the certificate or the document only after every check has passed.
  */
 #include <getopt.h>
 #include <jansson.h>
@@ -22,8 +22,8 @@ static const char usage[] =
     "\n"
     "Connects to the enclave at ADDRESS (HOST, HOST:PORT, [IPV6]:PORT; port 443 unless named), prints each "
     "thing\n"
-    "that was checked about it, one per line, and sends it nothing. Without ADDRESS: the enclave that\n"
-    "`blindbox up` started.\n"
+    "that was checked about it and about fresh evidence for this connection, one per line, and does nothing\n"
+    "else. Without ADDRESS: the enclave that `blindbox up` started.\n"
     "\n" BB_CLI_ENCLAVE_HELP "  --save-cert FILE     when all is well, write the server's certificate (PEM), "
     "for tools that can pin one\n"
     "  --save-document FILE when all is well, write the attestation document (CBOR)\n"

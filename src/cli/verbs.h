@@ -18,7 +18,7 @@ enum bb_cli_exit {
     X(up, "up", "start an enclave on this machine (SIMULATED)")                                              \
     X(status, "status", "is that enclave up, and where")                                                     \
     X(down, "down", "stop it")                                                                               \
-    X(attest, "attest", "check what an enclave runs, and send it nothing")                                   \
+    X(attest, "attest", "check what an enclave runs, and do nothing else")                                   \
     X(verify, "verify", "judge an attestation document in a file, and talk to nobody")                       \
     X(transcribe, "transcribe", "turn recordings into text, in an enclave that was checked first")           \
     X(connect, "connect", "let programs on this machine talk to an enclave, checked first")                  \
