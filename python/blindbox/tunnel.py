@@ -54,10 +54,10 @@ def open_tunnel(address: str, policy: Policy, *, timeout: float | None = None) -
 
 
 def full_address(address: str, policy: Policy) -> tuple[str, int]:
-    """Host and port of an address, the port being 443 unless named. Raises ValueError for what is not an address."""
+    """Host in lower case and port of an address, 443 unless named. Raises ValueError for what is not an address."""
     tunnel = _new(address, policy)  # the text lives as long as it does
     host, _, port = text(lib.bb_tunnel_address(tunnel)).rpartition(":")
-    return host.strip("[]"), int(port)
+    return host.strip("[]").lower(), int(port)
 
 
 def _new(address: str, policy: Policy) -> Any:  # a struct bb_tunnel *

@@ -99,6 +99,8 @@ def test_nowhere_else(enclave: Enclave, monkeypatch) -> None:
             for url in (f"https://127.0.0.1:{port}/", f"http://127.0.0.1:{enclave.port}/", f"https://localhost:{port}"):
                 with pytest.raises(httpx.UnsupportedProtocol):
                     client.get(url)
+        with blindbox.httpx_client(**about(enclave, addr=f"LocalHost:{enclave.port}")) as client:
+            assert client.get("/healthz").status_code == 200
         for name in ("transport", "mounts", "proxy", "verify", "trust_env"):
             with pytest.raises(TypeError, match=f"^{name} would lead around"):
                 blindbox.httpx_client(**about(enclave), **{name: None})
