@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import socket
 import subprocess
@@ -80,9 +81,10 @@ class Tap:
 
         other = threading.Thread(target=back, daemon=True)
         other.start()
-        while data := client.recv(65536):
-            self.client_bytes += data
-            server.sendall(data)
+        with contextlib.suppress(ConnectionResetError):  # a client that is done need not wait for the server's alert
+            while data := client.recv(65536):
+                self.client_bytes += data
+                server.sendall(data)
         server.shutdown(socket.SHUT_WR)
         other.join(20)
 

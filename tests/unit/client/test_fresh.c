@@ -15,6 +15,7 @@
 #include <blindbox/transcribe.h>
 #include <blindbox/tunnel.h>
 
+#include "base/clock.h"
 #include "client/head.h"
 #include "evidence.h"
 #include "server.h"
@@ -314,6 +315,87 @@ static void heads_are_read_strictly(void **state) {
     assert_int_equal(head.head_len, strlen(cases[2].text));
 }
 
+static enum bb_err judge(struct bb_view document, const struct bb_binding *binding) {
+    struct bb_document *judged = NULL;
+    struct bb_report *report = bb_report_new();
+    enum bb_err err =
+        bb_verify_fresh(document.data, document.len, policy, binding, bb_clock_wall_ms(), report, &judged);
+    assert_int_equal(judged != NULL, err == BB_OK);
+    assert_int_equal(bb_report_failure(report) == NULL, err == BB_OK);
+    bb_document_free(judged);
+    bb_report_free(report);
+    return err;
+}
+
+static void every_byte_is_bound(void **state) {
+    (void)state;
+    uint8_t nonce[BB_NONCE_MAX] = {1, 2, 3}, exporter[BB_EXPORTER_LEN] = {4, 5, 6};
+    struct fresh_request about = {.nonce = bb_view(nonce, sizeof nonce),
+                                  .key = evidence.key,
+                                  .certificate = bb_buf_view(&evidence.certificate)};
+    struct bb_buf document BB_CLEANUP_BUF = BB_BUF_INIT(16384);
+    memcpy(about.exporter, exporter, sizeof exporter);
+    evidence_fresh(&source, FRESH_GOOD, &about, &document);
+    const struct bb_binding good = {.nonce = nonce,
+                                    .nonce_len = sizeof nonce,
+                                    .exporter = exporter,
+                                    .certificate = evidence.certificate.data,
+                                    .certificate_len = evidence.certificate.len};
+    assert_int_equal(judge(bb_buf_view(&document), &good), BB_OK);
+    for (size_t i = 0; i < sizeof exporter; i++) {
+        exporter[i] ^= 1;
+        assert_int_equal(judge(bb_buf_view(&document), &good), BB_ERR_CHANNEL_BINDING);
+        exporter[i] ^= 1;
+    }
+    for (size_t i = 0; i < sizeof nonce; i++) {
+        nonce[i] ^= 0x80;
+        assert_int_equal(judge(bb_buf_view(&document), &good), BB_ERR_NONCE);
+        nonce[i] ^= 0x80;
+    }
+    for (size_t i = 0; i < document.len; i += 7) {
+        document.data[i] ^= 4;
+        assert_int_not_equal(judge(bb_buf_view(&document), &good), BB_OK);
+        document.data[i] ^= 4;
+        assert_int_not_equal(judge(bb_view(document.data, i), &good), BB_OK);
+    }
+    assert_int_equal(judge(bb_buf_view(&document), &good), BB_OK);
+}
+
+static void bindings_are_checked(void **state) {
+    (void)state;
+    static const uint8_t bytes[BB_NONCE_MAX + 1];
+    struct evidence other;
+    evidence_make(&source, EVIDENCE_GOOD, &other);
+    const struct bb_binding good = {.nonce = bytes,
+                                    .nonce_len = BB_NONCE_MIN,
+                                    .exporter = bytes,
+                                    .certificate = evidence.certificate.data,
+                                    .certificate_len = evidence.certificate.len};
+    struct fresh_request about = {.nonce = bb_view(bytes, BB_NONCE_MIN),
+                                  .key = evidence.key,
+                                  .certificate = bb_buf_view(&evidence.certificate)};
+    struct bb_buf document BB_CLEANUP_BUF = BB_BUF_INIT(16384);
+    evidence_fresh(&source, FRESH_GOOD, &about, &document);
+    assert_int_equal(judge(bb_buf_view(&document), &good), BB_OK);
+    struct bb_binding bad[7];
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        bad[i] = good;
+    bad[0].nonce = NULL;
+    bad[1].nonce_len = BB_NONCE_MIN - 1;
+    bad[2].nonce_len = BB_NONCE_MAX + 1;
+    bad[3].exporter = NULL;
+    bad[4].certificate = NULL;
+    bad[5].certificate_len--;
+    bad[6].certificate = other.certificate.data;
+    bad[6].certificate_len = other.certificate.len;
+    for (size_t i = 0; i < 5; i++)
+        assert_int_equal(judge(bb_buf_view(&document), &bad[i]), BB_ERR_ARGUMENT);
+    assert_int_equal(judge(bb_buf_view(&document), NULL), BB_ERR_ARGUMENT);
+    assert_int_equal(judge(bb_buf_view(&document), &bad[5]), BB_ERR_CERTIFICATE);
+    assert_int_equal(judge(bb_buf_view(&document), &bad[6]), BB_ERR_KEY_BINDING);
+    evidence_done(&other);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_evidence_is_refused),
@@ -324,6 +406,8 @@ int main(void) {
         cmocka_unit_test(a_swapped_certificate_is_judged_anew),
         cmocka_unit_test(a_busy_server_is_asked_again),
         cmocka_unit_test(heads_are_read_strictly),
+        cmocka_unit_test(every_byte_is_bound),
+        cmocka_unit_test(bindings_are_checked),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);
