@@ -28,6 +28,7 @@
 
 #define LISTEN_DEFAULT "127.0.0.1:8080"
 #define CLIENTS_MAX    256u /* connections at once; further ones get 503 */
+#define SURPLUS_MAX    32u  /* that are being told so; still further ones are closed at once */
 #define BACKLOG        128
 #define STOP_MS        2000         /* for clients to end after Ctrl-C */
 #define STACK_BYTES    (512 * 1024) /* of a client's thread */
@@ -68,6 +69,7 @@ static const struct option long_options[] = {
 struct slot {
     struct server *server;
     int fd;
+    bool surplus;
 };
 
 struct server {
@@ -75,7 +77,7 @@ struct server {
     int listener;
     int signals;
     pthread_mutex_t lock; /* of the slots */
-    struct slot slots[CLIENTS_MAX];
+    struct slot slots[CLIENTS_MAX + SURPLUS_MAX];
     unsigned busy;
 };
 
@@ -106,9 +108,15 @@ static void leave(struct slot *slot) {
     pthread_mutex_unlock(&server->lock);
 }
 
+static const char surplus[] = "blindbox connect carries at most 256 connections at once";
+_Static_assert(CLIENTS_MAX == 256, "the sentence above names the limit");
+
 static void *serve_client(void *pointer) {
     struct slot *slot = pointer;
-    bb_connect_serve(slot->server->pool, slot->fd);
+    if (slot->surplus)
+        bb_connect_refuse(slot->fd, "503 Service Unavailable", "connection_error", "BB_ERR_BUSY", surplus);
+    else
+        bb_connect_serve(slot->server->pool, slot->fd);
     leave(slot);
     return NULL;
 }
@@ -116,11 +124,11 @@ static void *serve_client(void *pointer) {
 static struct slot *enter(struct server *server, int fd) {
     struct slot *found = NULL;
     pthread_mutex_lock(&server->lock);
-    for (size_t i = 0; i < CLIENTS_MAX && found == NULL; i++)
+    for (size_t i = 0; i < CLIENTS_MAX + SURPLUS_MAX && found == NULL; i++)
         if (server->slots[i].fd < 0)
             found = &server->slots[i];
     if (found != NULL) {
-        *found = (struct slot){.server = server, .fd = fd};
+        *found = (struct slot){.server = server, .fd = fd, .surplus = server->busy >= CLIENTS_MAX};
         server->busy++;
     }
     pthread_mutex_unlock(&server->lock);
@@ -139,25 +147,6 @@ static bool start_thread(struct slot *slot) {
     return started;
 }
 
-#define SURPLUS_BODY                                                                                         \
-    "{\"error\":{\"message\":\"blindbox connect has too many connections: the limit is reached\","           \
-    "\"type\":\"connection_error\",\"param\":null,\"code\":\"BB_ERR_BUSY\"}}"
-
-/* Says so without waiting for the client: the loop must go on. */
-static void refuse_surplus(int fd) {
-    char answer[512];
-    int len = snprintf(answer, sizeof answer,
-                       "HTTP/1.1 503 Service Unavailable\r\n"
-                       "Content-Type: application/json\r\n"
-                       "Content-Length: %zu\r\n"
-                       "Retry-After: 1\r\n"
-                       "Connection: close\r\n"
-                       "\r\n" SURPLUS_BODY,
-                       sizeof SURPLUS_BODY - 1);
-    (void)send(fd, answer, (size_t)len, MSG_NOSIGNAL | MSG_DONTWAIT);
-    (void)shutdown(fd, SHUT_WR);
-}
-
 static void accept_client(struct server *server) {
     int fd BB_CLEANUP_FD = accept4(server->listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     int one = 1;
@@ -168,10 +157,8 @@ static void accept_client(struct server *server) {
     }
     (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one); /* fails on Unix sockets */
     struct slot *slot = enter(server, fd);
-    if (slot == NULL) {
-        refuse_surplus(fd);
+    if (slot == NULL)
         return;
-    }
     (void)bb_fd_take(&fd);
     if (!start_thread(slot))
         leave(slot);
@@ -194,7 +181,7 @@ static bool end_clients(struct server *server) {
     for (;;) {
         pthread_mutex_lock(&server->lock);
         unsigned busy = server->busy;
-        for (size_t i = 0; i < CLIENTS_MAX; i++)
+        for (size_t i = 0; i < CLIENTS_MAX + SURPLUS_MAX; i++)
             if (server->slots[i].fd >= 0)
                 (void)shutdown(server->slots[i].fd, SHUT_RDWR);
         pthread_mutex_unlock(&server->lock);
@@ -271,7 +258,7 @@ static void try_once(struct bb_connect_pool *pool) {
 static int serve(const struct bb_cli_enclave *enclave, const struct bb_endpoint *where, int listener) {
     static struct server server = {.lock = PTHREAD_MUTEX_INITIALIZER};
     int signals BB_CLEANUP_FD = take_signals();
-    for (size_t i = 0; i < CLIENTS_MAX; i++)
+    for (size_t i = 0; i < CLIENTS_MAX + SURPLUS_MAX; i++)
         server.slots[i].fd = -1;
     server.listener = listener;
     server.signals = signals;

@@ -207,6 +207,17 @@ def test_a_unix_socket(enclave: Enclave, tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_surplus_connections_are_told_so(enclave: Enclave) -> None:
+    with connect(enclave, "--name", enclave.name) as (url, _), contextlib.ExitStack() as idle:
+        for _ in range(256):
+            idle.enter_context(socket.create_connection(address_of(url), timeout=30))
+        answer = requests.get(f"{url}/healthz", timeout=30 * PATIENCE)
+        assert answer.status_code == 503
+        assert answer.json()["error"]["message"] == "blindbox connect carries at most 256 connections at once"
+        idle.close()
+        wait_until(lambda: requests.get(f"{url}/healthz", timeout=30).status_code == 200, 10, "a free place")
+
+
 def test_ctrl_c_ends_it_with_clients_connected(enclave: Enclave) -> None:
     with connect(enclave, "--name", enclave.name) as (url, process):
         idle = socket.create_connection(address_of(url), timeout=30)
