@@ -193,7 +193,16 @@ enum bb_err bb_client_freshen(struct bb_tunnel *tunnel) {
     struct exchange exchange __attribute__((cleanup(exchange_done))) = {.request = BB_BUF_INIT(2048),
                                                                         .answer = BB_BUF_INIT(ANSWER_MAX)};
     enum bb_err err = ask(tunnel, &exchange);
-    while (err == BB_ERR_BUSY && wait_to_retry(tunnel))
+    while (err == BB_ERR_BUSY) {
+        const struct bb_client_outcome busy = tunnel->outcome;
+        if (!wait_to_retry(tunnel))
+            break;
         err = ask(tunnel, &exchange);
+        if (err == BB_ERR_TIMEOUT) { /* while asking again: that the server is busy tells more */
+            tunnel->outcome = busy;
+            err = BB_ERR_BUSY;
+            break;
+        }
+    }
     return err == BB_OK ? judge(tunnel, &exchange) : tunnel->outcome.err;
 }
