@@ -198,7 +198,7 @@ class Enclave:
             return read_answer(tls)
 
     def predict(self, audio: bytes, timeout: float = 60) -> Answer:
-        """POST /whisper/predict with a form as the seed's clients send it."""
+        """POST /whisper/predict with a form as the first BlindBox's clients send it."""
         body, content_type = form({"audio": audio})
         return self.post("/whisper/predict", body, content_type, timeout)
 

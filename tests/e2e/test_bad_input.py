@@ -40,7 +40,7 @@ def others_are_served(enclave: Enclave) -> Iterator[None]:
 
 
 def detail(answer: Answer) -> str:
-    """The sentence in an error of the seed's dialect."""
+    """The sentence in an error of the first BlindBox's dialect."""
     assert answer.headers["content-type"] == "application/json"
     return answer.json()["detail"]
 

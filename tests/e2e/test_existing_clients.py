@@ -66,12 +66,12 @@ def nothing_of_the_recording(relay: Relay) -> bool:
     return b"POST" not in relay.seen and b"RIFF" not in relay.seen and len(relay.seen) < 4096
 
 
-# The seed's own client
+# The first BlindBox's own client
 
 
-def seed(enclave: Enclave, address: str | None = None, pcr0: str | None = None) -> subprocess.CompletedProcess:
+def first_client(enclave: Enclave, address: str | None = None, pcr0: str | None = None) -> subprocess.CompletedProcess:
     address = address or f"localhost:{enclave.port}"
-    return run_client("seed_client", address, enclave.info["root"], pcr0 or expected_pcr0(enclave))
+    return run_client("first_client", address, enclave.info["root"], pcr0 or expected_pcr0(enclave))
 
 
 def predictions(enclave: Enclave) -> float:
@@ -79,34 +79,34 @@ def predictions(enclave: Enclave) -> float:
     return enclave.metric("blindbox_requests_total", route="/whisper/predict")
 
 
-def test_seed_client(enclave: Enclave) -> None:
+def test_first_client(enclave: Enclave) -> None:
     before = predictions(enclave)
-    done = seed(enclave)
+    done = first_client(enclave)
     assert done.returncode == 0, done.stderr
     assert says_the_same(REFERENCE, done.stdout)
     assert predictions(enclave) == before + 1
 
 
-def test_seed_client_refuses_another_image(enclave: Enclave) -> None:
+def test_first_client_refuses_another_image(enclave: Enclave) -> None:
     wrong = "0" * 95 + "1"
     before = predictions(enclave)
-    done = seed(enclave, pcr0=wrong)
+    done = first_client(enclave, pcr0=wrong)
     assert done.returncode == 3
     assert f"PCR0 is {expected_pcr0(enclave)}, expected {wrong}" in done.stderr
     assert predictions(enclave) == before
 
 
-def test_seed_client_refuses_another_root(enclave: Enclave, relay: Relay) -> None:
-    done = run_client("seed_client", f"localhost:{enclave.port}", relay.certificate, expected_pcr0(enclave))
+def test_first_client_refuses_another_root(enclave: Enclave, relay: Relay) -> None:
+    done = run_client("first_client", f"localhost:{enclave.port}", relay.certificate, expected_pcr0(enclave))
     assert done.returncode == 3 and "trusted root" in done.stderr
 
 
-def test_seed_client_does_not_talk_to_a_man_in_the_middle(enclave: Enclave, relay: Relay, tmp_path: Path) -> None:
-    done = seed(enclave, relay.address)
+def test_first_client_does_not_talk_to_a_man_in_the_middle(enclave: Enclave, relay: Relay, tmp_path: Path) -> None:
+    done = first_client(enclave, relay.address)
     assert done.returncode == 1 and "CERTIFICATE_VERIFY_FAILED" in done.stderr, done.stderr
     assert b"GET /enclave/attestation" in relay.seen and nothing_of_the_recording(relay)
     swapping = Relay(enclave.port, tmp_path, swap_certificate=True)
-    done = seed(enclave, swapping.address)
+    done = first_client(enclave, swapping.address)
     swapping.close()
     assert done.returncode == 3 and "another certificate" in done.stderr, done.stderr
     assert b"GET /enclave/cert" in swapping.seen and nothing_of_the_recording(swapping)

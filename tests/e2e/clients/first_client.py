@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The seed's own client, re-enacted: seed_client.py ADDRESS ROOT.pem PCR0 AUDIO
+"""The first BlindBox's own client, re-enacted: first_client.py ADDRESS ROOT.pem PCR0 AUDIO
 
 Over TLS that verifies nothing, asks for the attestation document (GET /enclave/attestation: raw CBOR), for the
 certificate that it vouches for (GET /enclave/cert: DER) and for the service (GET /enclave). Requires a genuine document
@@ -79,7 +79,7 @@ def main() -> int:
         print(f"Attestation verification failed: {error}", file=sys.stderr)
         return 3
     except OSError as error:
-        print(f"seed_client: {error}", file=sys.stderr)
+        print(f"first_client: {error}", file=sys.stderr)
         return 1
     return 0
 
