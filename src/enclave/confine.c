@@ -2,6 +2,7 @@
  * not plain. */
 #include "enclave/confine.h"
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -158,7 +159,12 @@ static enum bb_err allow_threads(scmp_filter_ctx filter, unsigned role) {
     if (err == BB_OK)
         err = judged(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, thread));
     /* PR_SET_NAME of a thread, PR_SET_VMA of the heap's parts */
-    return err == BB_OK ? judged(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 0)) : err;
+    if (err == BB_OK)
+        err = judged(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(prctl), 0));
+    /* ggml asks for the tile registers of processors with AMX; when, is its own business */
+    const struct scmp_arg_cmp tiles = SCMP_A0(SCMP_CMP_EQ, ARCH_REQ_XCOMP_PERM);
+    return err == BB_OK ? judged(seccomp_rule_add(filter, SCMP_ACT_ALLOW, SCMP_SYS(arch_prctl), 1, tiles))
+                        : err;
 }
 
 static enum bb_err build(scmp_filter_ctx filter, unsigned role) {

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include <asm/prctl.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -116,6 +118,16 @@ static int allocate(void) {
     return judge(good && fprintf(stderr, "# a line from a confined process\n") > 0);
 }
 
+/* Refused by processors without AMX, which is an answer, too. */
+static int ask_for_tile_registers(void) {
+    const long tiles = 18;
+    return syscall(SYS_arch_prctl, ARCH_REQ_XCOMP_PERM, tiles) == 0 || errno != EPERM ? DONE : REFUSED;
+}
+
+static int set_a_segment_base(void) {
+    return judge(syscall(SYS_arch_prctl, ARCH_SET_GS, 0L) == 0);
+}
+
 static const struct {
     const char *name;
     int (*act)(void);
@@ -134,6 +146,8 @@ static const struct {
     {"remove a file", remove_a_file, BY_SIGSYS, BY_SIGSYS},
     {"make a memory file", make_memory_file, DONE, BY_SIGSYS},
     {"start a thread", start_a_thread, BY_SIGSYS, DONE},
+    {"ask for tile registers", ask_for_tile_registers, BY_SIGSYS, DONE},
+    {"set a segment base", set_a_segment_base, BY_SIGSYS, BY_SIGSYS},
     {"allocate and write a line", allocate, DONE, DONE},
 };
 
