@@ -6,6 +6,7 @@
 #include <blindbox/connection.h>
 #include <blindbox/error.h>
 #include <blindbox/policy.h>
+#include <blindbox/text.h>
 #include <blindbox/transcribe.h>
 #include <blindbox/tunnel.h>
 #include <blindbox/verify.h>

@@ -79,6 +79,7 @@ void bb_client_begin(struct bb_connection *connection) {
     connection->patience = (struct bb_client_patience){0};
     connection->begun_ms = bb_clock_monotonic_ms();
     connection->refused = false;
+    connection->sink = (struct bb_client_sink){0};
     bb_meeting_cancel(&connection->meeting);
     connection->http_status = 0;
     connection->read_failed = false;

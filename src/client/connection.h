@@ -12,6 +12,13 @@
 #define BB_CLIENT_KEPT_SECONDS                                                                               \
     3600L /* a connection that is older is not used again: fresh evidence instead */
 
+/* Takes the body of an answer with status 200 as it arrives. After an error, for which it has called
+ * bb_client_fail(), it is not called again. */
+struct bb_client_sink {
+    enum bb_err (*take)(void *context, struct bb_view bytes);
+    void *context;
+};
+
 struct bb_connection {
     const struct bb_policy *policy;
     int64_t connect_timeout_ms;
@@ -28,7 +35,8 @@ struct bb_connection {
     struct bb_client_outcome outcome;
     struct bb_client_patience patience;
     int64_t begun_ms;
-    bool refused; /* the tunnel could not be made; outcome says why */
+    bool refused;               /* no tunnel could be made, or the sink ended the call; outcome says why */
+    struct bb_client_sink sink; /* take NULL: the whole body goes to answer */
     int http_status;
     bool read_failed; /* the caller's bb_audio.read gave up */
     struct bb_buf answer;
@@ -45,5 +53,7 @@ BB_MUST_USE enum bb_err bb_client_renew(struct bb_connection *connection, int64_
 BB_MUST_USE enum bb_err bb_client_prepare(struct bb_connection *connection, const char *path);
 /* Runs the prepared transfer and turns libcurl's result into ours. An HTTP error status is success here. */
 BB_MUST_USE enum bb_err bb_client_perform(struct bb_connection *connection);
+/* BB_ERR_HTTP_STATUS for an answer that reports an error, with the server's sentence where it has one. */
+enum bb_err bb_client_refused(struct bb_connection *connection);
 
 #endif

@@ -11,7 +11,6 @@
 
 #define PATH          "/v1/audio/transcriptions"
 #define MODEL_DEFAULT "whisper-1"
-#define ERROR_MAX     1024u /* bytes of the server's sentence that are passed on */
 
 struct bb_transcript {
     struct bb_buf text;
@@ -158,15 +157,6 @@ static enum bb_err exchange(struct bb_connection *connection, const struct bb_au
     return err;
 }
 
-static enum bb_err refused(struct bb_connection *connection) {
-    struct bb_buf sentence BB_CLEANUP_BUF = BB_BUF_INIT(BB_TRANSCRIPT_MAX);
-    int status = connection->http_status;
-    if (bb_client_answer_error(bb_buf_view(&connection->answer), &sentence) != BB_OK)
-        return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d", status);
-    return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d: %.*s", status,
-                          (int)ERROR_MAX, bb_buf_str(&sentence));
-}
-
 static enum bb_err read_transcript(struct bb_connection *connection, struct bb_transcript **transcript) {
     if (connection->http_status != 200)
         return bb_client_fail(&connection->outcome, BB_ERR_HTTP_FORM, "the server answered %d, expected 200",
@@ -205,7 +195,8 @@ enum bb_err bb_transcribe(struct bb_connection *connection, const struct bb_audi
         return bb_client_fail(&connection->outcome, BB_ERR_ARGUMENT, "%s", bb_err_sentence(BB_ERR_ARGUMENT));
     enum bb_err err = exchange(connection, audio, options);
     if (err == BB_OK)
-        err = connection->http_status >= 400 ? refused(connection) : read_transcript(connection, transcript);
+        err = connection->http_status >= 400 ? bb_client_refused(connection)
+                                             : read_transcript(connection, transcript);
     bb_buf_done(&connection->answer);
     return err;
 }

@@ -9,7 +9,10 @@
 
 #include "base/clock.h"
 #include "base/fd.h"
+#include "client/answer.h"
 #include "client/connection.h"
+
+#define ERROR_MAX 1024u /* bytes of the server's sentence that are passed on */
 
 /* A judged tunnel that nobody uses yet; the outcome says why there is none. */
 static enum bb_err make_tunnel(struct bb_connection *connection) {
@@ -81,8 +84,20 @@ static int before_request(void *pointer, char *ip, char *local_ip, int port, int
     return CURL_PREREQFUNC_ABORT;
 }
 
+static int note_status(struct bb_connection *connection) {
+    long status = 0;
+    (void)curl_easy_getinfo(connection->curl, CURLINFO_RESPONSE_CODE, &status);
+    connection->http_status = (int)status;
+    return connection->http_status;
+}
+
 static size_t receive(char *data, size_t size, size_t count, void *pointer) {
     struct bb_connection *connection = pointer;
+    if (connection->sink.take != NULL && note_status(connection) == 200) {
+        connection->refused =
+            connection->sink.take(connection->sink.context, bb_view(data, size * count)) != BB_OK;
+        return connection->refused ? CURL_WRITEFUNC_ERROR : size * count;
+    }
     enum bb_err err = bb_buf_append(&connection->answer, data, size * count);
     connection->answer_too_large = err == BB_ERR_TOO_LARGE;
     return err == BB_OK ? size * count : 0;
@@ -165,11 +180,9 @@ static enum bb_err fail_transfer(struct bb_connection *connection, CURLcode code
 }
 
 static void note_answer(struct bb_connection *connection) {
-    long status = 0;
     curl_off_t retry_after = 0;
-    (void)curl_easy_getinfo(connection->curl, CURLINFO_RESPONSE_CODE, &status);
+    (void)note_status(connection);
     (void)curl_easy_getinfo(connection->curl, CURLINFO_RETRY_AFTER, &retry_after);
-    connection->http_status = (int)status;
     connection->outcome.retry_after_s = retry_after > 0 ? (int64_t)retry_after : -1;
 }
 
@@ -179,4 +192,13 @@ enum bb_err bb_client_perform(struct bb_connection *connection) {
         return fail_transfer(connection, code);
     note_answer(connection);
     return BB_OK;
+}
+
+enum bb_err bb_client_refused(struct bb_connection *connection) {
+    struct bb_buf sentence BB_CLEANUP_BUF = BB_BUF_INIT(connection->answer.ceiling);
+    int status = connection->http_status;
+    if (bb_client_answer_error(bb_buf_view(&connection->answer), &sentence) != BB_OK)
+        return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d", status);
+    return bb_client_fail(&connection->outcome, BB_ERR_HTTP_STATUS, "the server answered %d: %.*s", status,
+                          (int)ERROR_MAX, bb_buf_str(&sentence));
 }

@@ -173,6 +173,20 @@ static bool read_request(struct test_server *server, SSL *ssl, struct bb_buf *re
     return true;
 }
 
+static bool write_answer(struct test_server *server, SSL *ssl, const char *answer) {
+    size_t left = strlen(answer);
+    size_t piece = server->plan.piece > 0 ? server->plan.piece : left;
+    while (left > 0) {
+        size_t len = left < piece ? left : piece;
+        if (SSL_write(ssl, answer, (int)len) <= 0)
+            return false;
+        answer += len;
+        left -= len;
+        rest(server, left > 0 ? server->plan.piece_ms : 0);
+    }
+    return true;
+}
+
 static bool serve_request(struct test_server *server, SSL *ssl, unsigned number) {
     struct bb_buf request BB_CLEANUP_BUF = BB_BUF_INIT(SEEN_MAX);
     if (server->plan.never_read && number > 1)
@@ -191,7 +205,7 @@ static bool serve_request(struct test_server *server, SSL *ssl, unsigned number)
         return false;
     }
     const char *answer = server->plan.answer != NULL ? server->plan.answer : GOOD_ANSWER;
-    return SSL_write(ssl, answer, (int)strlen(answer)) > 0 && !server->plan.close_after_answer;
+    return write_answer(server, ssl, answer) && !server->plan.close_after_answer;
 }
 
 static void echo(struct test_server *server, SSL *ssl) {

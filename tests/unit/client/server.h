@@ -35,6 +35,8 @@ struct test_server_plan {
     bool cut;           /* ends without close_notify */
     bool leaves;        /* after the fresh evidence */
     bool never_read;    /* after the first request */
+    size_t piece;       /* bytes of the answer that are written at a time; 0: all */
+    int piece_ms;       /* between them */
     const char *answer; /* what follows each request, with its status line; NULL: 200 and {"text":"good"} */
 };
 

@@ -35,9 +35,10 @@ static void only_the_interface_is_exported(void **state) {
     void *library = dlopen("libblindbox.so.0", RTLD_NOW | RTLD_NOLOAD);
     assert_non_null(library);
     static const char *const inside[] = {"bb_buf_append",         "bb_cert_parse",   "bb_cbor_read_fields",
-                                         "bb_tls_client_prepare", "bb_client_judge", "bb_report_add"};
-    static const char *const outside[] = {"bb_transcribe", "bb_verify_certificate", "bb_policy_new",
-                                          "bb_err_sentence"};
+                                         "bb_tls_client_prepare", "bb_client_judge", "bb_report_add",
+                                         "bb_events_feed"};
+    static const char *const outside[] = {"bb_transcribe",   "bb_verify_certificate", "bb_policy_new",
+                                          "bb_err_sentence", "bb_complete",           "bb_chat"};
     for (size_t i = 0; i < sizeof inside / sizeof *inside; i++)
         assert_null(dlsym(library, inside[i]));
     for (size_t i = 0; i < sizeof outside / sizeof *outside; i++)
