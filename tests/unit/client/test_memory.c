@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include <blindbox/text.h>
 #include <blindbox/transcribe.h>
 #include <curl/curl.h>
 #include <jansson.h>
@@ -97,23 +98,50 @@ static bool attempt(const char *address, const struct bb_policy *policy, unsigne
     return reached;
 }
 
+/* The same for text. */
+static bool attempt_text(const char *address, const struct bb_policy *policy, unsigned long nth,
+                         enum bb_err *err) {
+    static const char *const stop[] = {"END"};
+    static const struct bb_chat_message message = {"user", "Hello"};
+    struct bb_text_options options = {.max_tokens = 5, .stop = stop, .stop_count = 1};
+    struct bb_connection *connection = NULL;
+    struct bb_completion *completion = NULL;
+    left = nth;
+    *err = bb_connection_new(address, policy, &connection);
+    if (*err == BB_OK)
+        *err = bb_chat(connection, &message, 1, &options, NULL, NULL, &completion);
+    bool reached = left == 0;
+    left = 0;
+    assert_int_equal(completion != NULL, *err == BB_OK);
+    if (completion != NULL)
+        assert_string_equal(bb_completion_text(completion, NULL), "Good day");
+    bb_completion_free(completion);
+    bb_connection_free(connection);
+    return reached;
+}
+
 /* Every n up to 32, then fewer and fewer: a handshake makes thousands of allocations. */
 static unsigned long next(unsigned long nth) {
     return nth + 1 + nth / 32;
 }
 
-static void run(const struct bb_policy *policy, bool good, struct test_server *server) {
+typedef bool attempt_fn(const char *address, const struct bb_policy *policy, unsigned long nth,
+                        enum bb_err *err);
+
+static void run(const struct bb_policy *policy, bool good, struct test_server *server, attempt_fn *try,
+                const char *answer) {
     struct evidence evidence;
     evidence_make(&source, EVIDENCE_GOOD, &evidence);
     test_server_start(server, &(struct test_server_plan){.certificates = {bb_buf_view(&evidence.certificate)},
                                                          .key = bb_key_evp(evidence.key),
                                                          .source = &source,
-                                                         .evidence = &evidence});
+                                                         .evidence = &evidence,
+                                                         .answer = answer});
     enum bb_err err;
-    assert_false(attempt(server->address, policy, 1000000, &err)); /* also fills what is allocated once */
+    assert_false(try(server->address, policy, 1000000, &err)); /* also fills what is allocated once */
     assert_int_equal(err, good ? BB_OK : BB_ERR_PCR_MISMATCH);
     unsigned failures = 0;
-    for (unsigned long nth = 1; attempt(server->address, policy, nth, &err); nth = next(nth)) {
+    for (unsigned long nth = 1; try(server->address, policy, nth, &err); nth = next(nth)) {
         failures += err != BB_OK;
         assert_true(good || err != BB_OK);
     }
@@ -126,7 +154,22 @@ static void good_evidence_without_memory(void **state) {
     (void)state;
     struct bb_policy *policy = evidence_policy(&source);
     struct test_server server;
-    run(policy, true, &server);
+    run(policy, true, &server, attempt, NULL);
+    test_server_done(&server);
+    bb_policy_free(policy);
+}
+
+static void text_without_memory(void **state) {
+    (void)state;
+    static const char body[] =
+        "data: {\"choices\":[{\"delta\":{\"content\":\"Good \"}}]}\n\n"
+        "data: {\"choices\":[{\"delta\":{\"content\":\"day\"},\"finish_reason\":\"stop\"}]}\n\n"
+        "data: [DONE]\n\n";
+    struct bb_buf answer BB_CLEANUP_BUF = BB_BUF_INIT(4096);
+    struct bb_policy *policy = evidence_policy(&source);
+    struct test_server server;
+    run(policy, true, &server, attempt_text,
+        test_answer(&answer, 200, "Content-Type: text/event-stream\r\n", body));
     test_server_done(&server);
     bb_policy_free(policy);
 }
@@ -137,7 +180,7 @@ static void bad_evidence_without_memory(void **state) {
     struct bb_policy *policy = evidence_policy(&source);
     source.measured->pcr[2][47] ^= 1;
     struct test_server server;
-    run(policy, false, &server);
+    run(policy, false, &server, attempt, NULL);
     assert_int_equal(server.seen.len, 0);
     test_server_done(&server);
     bb_policy_free(policy);
@@ -163,6 +206,7 @@ int main(void) {
     json_set_alloc_funcs(__wrap_malloc, free);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_evidence_without_memory),
+        cmocka_unit_test(text_without_memory),
         cmocka_unit_test(bad_evidence_without_memory),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
