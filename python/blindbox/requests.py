@@ -23,7 +23,7 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urljoin, urlsplit
 
 import requests as _requests
@@ -158,7 +158,7 @@ class AttestedAdapter(HTTPAdapter):
         parts = urlsplit(url)
         if parts.scheme.lower() != "https" or not parts.hostname:
             raise exceptions.InvalidSchema(f"only https:// URLs lead to an enclave, not {url!r}")
-        if select_proxy(url, proxies):
+        if select_proxy(url, dict(proxies or {})):
             raise exceptions.InvalidProxyURL("attested connections do not pass through proxies")
         key = (parts.hostname, parts.port or 443)
         with self._lock:
@@ -219,7 +219,7 @@ class Session(_requests.Session):
         """Registers another attesting adapter. Raises TypeError for any other: it would take the check away."""
         if self._made and not isinstance(adapter, AttestedAdapter):
             raise TypeError(f"{type(adapter).__name__} does not attest: only AttestedAdapter can be mounted here")
-        super().mount(prefix, adapter)
+        super().mount(cast(str, prefix), adapter)  # what requests says it takes differs between its versions
 
     def get_adapter(self, url: str) -> AttestedAdapter:
         """The adapter for a URL. Raises InvalidSchema for anything but https, TypeError for what does not attest."""
