@@ -46,7 +46,3 @@ enum bb_err bb_cursor_u32(struct bb_cursor *cursor, uint32_t *out) {
         *out = (uint32_t)value;
     return err;
 }
-
-enum bb_err bb_cursor_u64(struct bb_cursor *cursor, uint64_t *out) {
-    return take_integer(cursor, 8, out);
-}

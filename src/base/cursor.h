@@ -21,6 +21,5 @@ BB_MUST_USE enum bb_err bb_cursor_take(struct bb_cursor *cursor, size_t len, str
 BB_MUST_USE enum bb_err bb_cursor_u8(struct bb_cursor *cursor, uint8_t *out);
 BB_MUST_USE enum bb_err bb_cursor_u16(struct bb_cursor *cursor, uint16_t *out);
 BB_MUST_USE enum bb_err bb_cursor_u32(struct bb_cursor *cursor, uint32_t *out);
-BB_MUST_USE enum bb_err bb_cursor_u64(struct bb_cursor *cursor, uint64_t *out);
 
 #endif
